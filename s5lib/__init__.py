@@ -1,0 +1,68 @@
+"""s5lib: structured state space models for reinforcement learning, in JAX.
+
+The library behind the book *Structured State Space RL*. Each module is one idea, in the order of the chapters:
+
+===========  ==========  =====================================================================
+chapter      module      what it holds
+===========  ==========  =====================================================================
+1            hippo       HiPPO-LegS, its online 1/t form, its normal part, timescales
+2            discretize  zero-order hold, bilinear, forward Euler
+3            scan        linear_scan and the resettable operator
+4            s5          S5SSM, S5Block, S5Stack
+4            supervised  the digits read pixel by pixel, packed sequences, loss and fit
+all          config      the budget in force, the Experiment record
+all          runs        training outside jit: progress, metrics, checkpoint, resume
+all          experiments named experiments: a config per budget and the number to expect
+all          viz         figure style, state heat maps, unit disc, explore()
+all          checks      graders for the exercises
+===========  ==========  =====================================================================
+
+``from s5lib import linear_scan, S5Stack`` works for every public name; modules load on first use.
+"""
+
+import importlib
+import warnings
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "config": ["Experiment", "budget"],
+    "hippo": ["hippo_eig", "hippo_legs", "hippo_normal", "legs_online", "legs_reconstruct", "timescale_init"],
+    "discretize": ["bilinear", "euler", "zoh"],
+    "scan": ["associative_states", "linear_operator", "linear_scan", "resettable"],
+    "s5": ["S5SSM", "S5Block", "S5Stack"],
+    "supervised": [],
+    "runs": [],
+    "experiments": [],
+    "viz": [],
+    "checks": [],
+}
+_HOME = {name: module for module, names in _PUBLIC.items() for name in names}
+__all__ = sorted([*_PUBLIC, *_HOME])  # noqa: PLE0605
+
+
+def __getattr__(name: str):
+    if name in _PUBLIC:
+        return importlib.import_module(f"s5lib.{name}")
+    if name in _HOME:
+        return getattr(importlib.import_module(f"s5lib.{_HOME[name]}"), name)
+    raise AttributeError(f"module 's5lib' has no attribute {name!r}; public names: {', '.join(__all__)}")
+
+
+def __dir__():
+    return __all__
+
+
+def _warn_about_jax() -> None:
+    """Say so once when the installed JAX is known to compute wrong numbers on CPU."""
+    import jax
+
+    if jax.__version__ in ("0.10.2", "0.11.0"):
+        warnings.warn(
+            f"jax {jax.__version__} returns wrong numbers or crashes on CPU (jax-ml/jax issues 39103, 39257); "
+            "install another: pip install 'jax!=0.10.2,!=0.11.0'",
+            stacklevel=3,
+        )
+
+
+_warn_about_jax()

@@ -1,0 +1,119 @@
+"""The budget in force, the Experiment record, and the checks that every module's arguments pass through."""
+
+import difflib
+import importlib
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+__all__ = ["BUDGETS", "Experiment", "budget"]
+
+BUDGETS = ("smoke", "cpu", "gpu", "paper")
+
+
+def budget() -> str:
+    """Name the budget in force: how large the runs of a notebook are.
+
+    ``S5LIB_BUDGET`` decides; unset, it is ``gpu`` where JAX sees one and ``cpu`` elsewhere. ``smoke`` only proves that
+    every cell runs, ``cpu`` learns on two laptop cores, ``gpu`` is sized for one T4, ``paper`` is the papers' scale.
+
+    Returns:
+        One of ``BUDGETS``.
+    Raises:
+        ValueError: ``S5LIB_BUDGET`` is set to something else.
+    Example:
+        >>> budget() in BUDGETS
+        True
+    """
+    chosen = os.environ.get("S5LIB_BUDGET")
+    if chosen is None:
+        return "gpu" if jax.default_backend() == "gpu" else "cpu"
+    return check_choice("S5LIB_BUDGET", chosen, BUDGETS)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One named experiment at one budget: what to run and what to expect of it.
+
+    Attributes:
+        name: how chapters and the command line ask for it, such as ``"digits-s5"``.
+        budget: the budget that ``config`` is for.
+        config: a frozen dataclass that says everything a run depends on but its seed.
+        metric: the name of the metric that ``expected`` is about.
+        expected: the value to expect at the end, or None where no run at this budget is stored.
+        source: where ``expected`` comes from: a paper's table, or "measured" and a stored run.
+    """
+
+    name: str
+    budget: str
+    config: Any
+    metric: str
+    expected: float | None
+    source: str
+
+
+def did_you_mean(value: object, options: Iterable[str]) -> str:
+    """Return " Did you mean 'x'?" for the option nearest to a misspelt value, or nothing."""
+    near = difflib.get_close_matches(str(value), list(options), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def check_choice(name: str, value: str, options: Sequence[str]) -> str:
+    """Return ``value`` if it is one of ``options``; else a ValueError that lists them and the nearest match."""
+    if value not in options:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, options))}; got {value!r}.{did_you_mean(value, options)}")
+    return value
+
+
+def check_positive_int(name: str, value: Any, multiple_of: int = 1) -> int:
+    """Return ``value`` as an int if it is a positive multiple of ``multiple_of``; else a TypeError or ValueError."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise TypeError(f"{name} must be an integer; got {value!r} of type {type(value).__name__}")
+    if value < 1 or value % multiple_of:
+        wanted = "a positive integer" if multiple_of == 1 else f"a positive multiple of {multiple_of}"
+        raise ValueError(f"{name} must be {wanted}; got {value}")
+    return int(value)
+
+
+def is_concrete(value: Any) -> bool:
+    """True when the numbers in ``value`` can be looked at: not while jit, grad or vmap traces it."""
+    return not isinstance(value, jax.core.Tracer)
+
+
+def check_real(name: str, value: Any, *, positive: bool = False) -> None:
+    """Refuse complex dtypes and, where the values are known, NaN, infinities and (``positive``) values at or below 0."""
+    if not np.issubdtype(np.result_type(value), np.floating) and not np.issubdtype(np.result_type(value), np.integer):
+        raise TypeError(f"{name} must be real; got dtype {np.result_type(value)}")
+    if is_concrete(value):
+        numbers = np.asarray(value)
+        if not np.all(np.isfinite(numbers)):
+            raise ValueError(f"{name} must be finite; it holds {np.sum(~np.isfinite(numbers))} NaN or infinite value(s)")
+        if positive and not np.all(numbers > 0):
+            raise ValueError(f"{name} must be positive; its smallest value is {numbers.min()}")
+
+
+def check_shape(name: str, value: Any, shape: tuple[int | str, ...]) -> None:
+    """Compare a shape with ``shape``, whose entries are sizes or names of free axes such as "T"; else a ValueError."""
+    actual = np.shape(value)
+    if len(actual) != len(shape) or any(isinstance(want, int) and want != got for want, got in zip(shape, actual, strict=True)):
+        wanted = "(" + ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "") + ")"
+        raise ValueError(f"{name} must have shape {wanted}; got {actual}")
+
+
+def require(module: str, extra: str) -> Any:
+    """Import an optional package, or say which command installs it.
+
+    Args:
+        module: the package to import, such as ``"sklearn"``.
+        extra: the extra of s5lib that brings it, such as ``"digits"``.
+    Raises:
+        ImportError: the package is missing; the message holds the pip command.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ImportError(f"{module.split('.')[0]} is not installed; install it with: pip install 's5lib[{extra}]'") from error

@@ -1,0 +1,14 @@
+"""Settings for every test: strict dtypes and ranks, warnings as errors, and a compilation cache shared by the whole run."""
+
+import os
+import pathlib
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import jax
+
+jax.config.update("jax_numpy_dtype_promotion", "standard")
+jax.config.update("jax_numpy_rank_promotion", "allow")
+cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "s5lib-jax"
+jax.config.update("jax_compilation_cache_dir", str(cache))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
