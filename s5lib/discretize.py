@@ -55,6 +55,7 @@ def zoh(Lambda: jax.Array, B_tilde: jax.Array, step: jax.Array) -> tuple[jax.Arr
         >>> Lambda_bar, B_bar = zoh(jnp.log(jnp.array([0.5])), jnp.ones((1, 1)), 1.0)  # halves once per unit of time
         >>> round(float(Lambda_bar[0]), 4), round(float(B_bar[0, 0]), 4)
         (0.5, 0.7213)
+
     Source: Smith et al. 2023 (S5, arXiv 2208.04933), section 2.1; lindermanlab/S5, s5/ssm.py, discretize_zoh.
     Differs: the reference divides by Lambda, which is 0/0 at Lambda = 0.
     """
@@ -81,6 +82,7 @@ def bilinear(Lambda: jax.Array, B_tilde: jax.Array, step: jax.Array) -> tuple[ja
         >>> Lambda_bar, _ = bilinear(jnp.array([-1e6]), jnp.ones((1, 1)), 1.0)  # very stiff, still stable
         >>> round(float(Lambda_bar[0]), 3)
         -1.0
+
     Source: Smith et al. 2023 (S5, arXiv 2208.04933), section 2.1; lindermanlab/S5, s5/ssm.py, discretize_bilinear.
     """
     Lambda, B_tilde, step = _check(Lambda, B_tilde, step)
@@ -106,6 +108,7 @@ def euler(Lambda: jax.Array, B_tilde: jax.Array, step: jax.Array) -> tuple[jax.A
         >>> Lambda_bar, _ = euler(jnp.array([-0.5 + 10j]), jnp.ones((1, 1)), 0.1)
         >>> bool(abs(Lambda_bar[0]) > 1)  # explodes, though the system itself forgets
         True
+
     Source: any text on numerical integration; here only as the counter-example.
     """
     Lambda, B_tilde, step = _check(Lambda, B_tilde, step)

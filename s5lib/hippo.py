@@ -32,6 +32,7 @@ def hippo_legs(N: int) -> tuple[np.ndarray, np.ndarray]:
         >>> A, B = hippo_legs(2)
         >>> A.round(3).tolist(), B.round(3).tolist()
         ([[-1.0, -0.0], [-1.732, -2.0]], [1.0, 1.732])
+
     Source: Gu et al. 2020 (arXiv 2008.07669), theorem 2; lindermanlab/S5, s5/ssm_init.py, make_HiPPO.
     """
     N = check_positive_int("N", N)
@@ -57,6 +58,7 @@ def legs_online(signal: np.ndarray, N: int) -> np.ndarray:
     Example:
         >>> legs_online(np.full(5, 3.0), 2).round(6)[-1].tolist()  # a constant needs only the first coefficient
         [3.0, 0.0]
+
     Source: Gu et al. 2020 (arXiv 2008.07669), section 3 and appendix B.
     Differs: exact for a held signal, where the paper's code steps by the bilinear rule.
     """
@@ -90,6 +92,7 @@ def legs_reconstruct(coefficients: np.ndarray, position: np.ndarray) -> np.ndarr
     Example:
         >>> legs_reconstruct(np.array([3.0, 0.0]), np.array([0.0, 0.5, 1.0])).tolist()
         [3.0, 3.0, 3.0]
+
     Source: Gu et al. 2020 (arXiv 2008.07669), appendix B.
     """
     check_real("coefficients", coefficients)
@@ -118,6 +121,7 @@ def hippo_normal(N: int) -> np.ndarray:
         >>> S = hippo_normal(4)
         >>> bool(np.allclose(S + S.T, -np.eye(4)))
         True
+
     Source: Gu et al. 2022 (S4, arXiv 2111.00396), appendix C; Smith et al. 2023 (S5, arXiv 2208.04933), section 3.2.
     """
     A, B = hippo_legs(N)
@@ -144,6 +148,7 @@ def hippo_eig(N: int, blocks: int = 1, conjugate: bool = True) -> tuple[np.ndarr
         >>> Lambda, V = hippo_eig(8, blocks=2)
         >>> Lambda.shape, V.shape, set(Lambda.real.round(12).tolist())
         ((4,), (8, 4), {-0.5})
+
     Source: Smith et al. 2023 (S5, arXiv 2208.04933), section 3.2 and appendix D; lindermanlab/S5, s5/ssm_init.py and s5/train.py.
     Differs: S5 keeps the half with w < 0; the two halves are conjugates and give the same real output.
     """
@@ -177,6 +182,7 @@ def timescale_init(key: jax.Array, shape: tuple[int, ...], step_min: float = 0.0
         >>> log_step = timescale_init(jax.random.key(0), (64,))
         >>> bool((jnp.exp(log_step) >= 0.001).all() and (jnp.exp(log_step) <= 0.1).all())
         True
+
     Source: Smith et al. 2023 (S5, arXiv 2208.04933), section 3.2; lindermanlab/S5, s5/ssm_init.py, log_step_initializer.
     """
     check_real("step_min", step_min, positive=True)
