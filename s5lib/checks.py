@@ -1,7 +1,9 @@
 """Graders for the book's exercises: ``check_<exercise>(answer)`` says whether an answer is right, or gives a hint.
 
 A check never raises. It is written as a function that raises ``Hint`` where the answer is wrong and returns a sentence
-where it is right; ``@graded`` makes the ``Verdict`` of it, and turns a stub or an error inside the answer into a hint too.
+where it is right; ``@graded`` makes the ``Verdict`` of it, and turns a stub or an error inside the answer into a hint.
+
+Each chapter has a section below and adds its own names there: ``__all__ += [...]``.
 """
 
 import functools
