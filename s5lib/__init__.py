@@ -38,7 +38,7 @@ _PUBLIC = {
     "checks": [],
 }
 _HOME = {name: module for module, names in _PUBLIC.items() for name in names}
-__all__ = sorted([*_PUBLIC, *_HOME])  # noqa: PLE0605
+__all__ = sorted([*_PUBLIC, *_HOME])
 
 
 def __getattr__(name: str):

@@ -65,7 +65,9 @@ def did_you_mean(value: object, options: Iterable[str]) -> str:
 def check_choice(name: str, value: str, options: Sequence[str]) -> str:
     """Return ``value`` if it is one of ``options``; else a ValueError that lists them and the nearest match."""
     if value not in options:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, options))}; got {value!r}.{did_you_mean(value, options)}")
+        raise ValueError(
+            f"{name} must be one of {', '.join(map(repr, options))}; got {value!r}.{did_you_mean(value, options)}"
+        )
     return value
 
 
@@ -91,7 +93,9 @@ def check_real(name: str, value: Any, *, positive: bool = False) -> None:
     if is_concrete(value):
         numbers = np.asarray(value)
         if not np.all(np.isfinite(numbers)):
-            raise ValueError(f"{name} must be finite; it holds {np.sum(~np.isfinite(numbers))} NaN or infinite value(s)")
+            raise ValueError(
+                f"{name} must be finite; it holds {np.sum(~np.isfinite(numbers))} NaN or infinite value(s)"
+            )
         if positive and not np.all(numbers > 0):
             raise ValueError(f"{name} must be positive; its smallest value is {numbers.min()}")
 
@@ -99,7 +103,9 @@ def check_real(name: str, value: Any, *, positive: bool = False) -> None:
 def check_shape(name: str, value: Any, shape: tuple[int | str, ...]) -> None:
     """Compare a shape with ``shape``, whose entries are sizes or names of free axes such as "T"; else a ValueError."""
     actual = np.shape(value)
-    if len(actual) != len(shape) or any(isinstance(want, int) and want != got for want, got in zip(shape, actual, strict=True)):
+    if len(actual) != len(shape) or any(
+        isinstance(want, int) and want != got for want, got in zip(shape, actual, strict=True)
+    ):
         wanted = "(" + ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "") + ")"
         raise ValueError(f"{name} must have shape {wanted}; got {actual}")
 
@@ -116,4 +122,6 @@ def require(module: str, extra: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise ImportError(f"{module.split('.')[0]} is not installed; install it with: pip install 's5lib[{extra}]'") from error
+        raise ImportError(
+            f"{module.split('.')[0]} is not installed; install it with: pip install 's5lib[{extra}]'"
+        ) from error
