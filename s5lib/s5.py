@@ -9,14 +9,13 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jax.nn.initializers import Initializer
 
 from s5lib.config import check_choice, check_positive_int, check_real
 from s5lib.discretize import bilinear, zoh
 from s5lib.hippo import hippo_eig, timescale_init
 from s5lib.scan import METHODS, linear_scan
 
-__all__ = ["PreparedSSM", "S5SSM", "S5Block", "S5Stack"]
+__all__ = ["S5SSM", "PreparedSSM", "S5Block", "S5Stack"]
 
 DISCRETIZATIONS = {"zoh": zoh, "bilinear": bilinear}
 ACTIVATIONS = ("full_glu", "half_glu1", "half_glu2", "gelu")
