@@ -1,0 +1,578 @@
+"""The book's figures: one style, one colour and line per method, alt text everywhere, sliders that work without a kernel.
+
+``show`` displays a finished figure, ``explore`` one that sliders redraw. Each emits one self-contained HTML element: images
+are embedded, nothing is fetched, and it reads the same on a light and on a dark page.
+"""
+
+import ast
+import base64
+import html
+import inspect
+import io
+import itertools
+import json
+import os
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from s5lib.config import check_choice, check_positive_int, check_shape, did_you_mean, require
+
+plt: Any = require("matplotlib.pyplot", "viz")
+
+__all__ = [
+    "METHODS",
+    "bars",
+    "explore",
+    "learning_curve",
+    "progress",
+    "show",
+    "show_source",
+    "state_heatmap",
+    "style",
+    "unit_disc",
+    "use_style",
+]
+
+# Colours that colour-blind readers can tell apart, and line styles that differ in grey as well.
+METHODS: dict[str, dict[str, Any]] = {
+    "s5": {"color": "#0072B2", "linestyle": "-", "label": "S5"},
+    "gru": {"color": "#D95F02", "linestyle": "-.", "label": "GRU"},
+    "lstm": {"color": "#009E73", "linestyle": (0, (6, 1, 1, 1, 1, 1)), "label": "LSTM"},
+    "attention": {"color": "#AA4499", "linestyle": ":", "label": "attention"},
+    "none": {"color": "#7A7A7A", "linestyle": (0, (2, 0.8)), "label": "no memory"},
+    "optimal": {"color": "#222222", "linestyle": "--", "label": "optimal"},
+    "random": {"color": "#8A6D3B", "linestyle": "--", "label": "random"},
+}
+
+MAX_FRAMES = 60
+MAX_BYTES = 1_500_000  # of one explore() element; above it the frames are made coarser
+SVG_BYTES = 150_000  # a larger drawing (a heat map, thousands of points) is embedded as pixels
+DPI = 160  # of embedded pixels: 6.4 in become 1024, sharp at the 640 they are shown at
+
+# ---------------------------------------------------------------------------------------------- style
+
+
+def use_style() -> None:
+    """Set matplotlib's defaults for the book: 6.4 inches wide, 12 point type that a phone still shows, opaque white ground.
+
+    Example:
+        >>> use_style()
+        >>> plt.rcParams["figure.figsize"], plt.rcParams["font.size"]
+        ([6.4, 3.6], 12.0)
+
+    """
+    settings = {
+        "figure.figsize": (6.4, 3.6),
+        "figure.facecolor": "white",
+        "figure.constrained_layout.use": True,
+        "savefig.facecolor": "white",
+        "font.size": 12,
+        "axes.titlesize": 12,
+        "axes.labelsize": 12,
+        "xtick.labelsize": 11,
+        "ytick.labelsize": 11,
+        "legend.fontsize": 11,
+        "legend.frameon": False,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "grid.color": "#E4E4E4",
+        "grid.linewidth": 0.8,
+        "lines.linewidth": 2,
+        "image.cmap": "viridis",
+        "svg.fonttype": "path",
+        "svg.hashsalt": "s5lib",
+        "axes.prop_cycle": plt.cycler(
+            color=[METHODS[name]["color"] for name in ("s5", "gru", "lstm", "attention", "none")]
+        ),
+    }
+    plt.rcParams.update(settings)
+
+
+def style(method: str, **overrides: Any) -> dict[str, Any]:
+    """Return the colour, line style and label that a method has in every figure of the book.
+
+    Args:
+        method: a key of ``METHODS``.
+        overrides: matplotlib line properties to add or replace.
+    Raises:
+        ValueError: the method has no style.
+    Example:
+        >>> style("gru", linewidth=1)
+        {'color': '#D95F02', 'linestyle': '-.', 'label': 'GRU', 'linewidth': 1}
+
+    """
+    return {**METHODS[check_choice("method", method, list(METHODS))], **overrides}
+
+
+# ------------------------------------------------------------------------------------------- displaying
+
+
+def show(fig: Any, caption: str, alt: str) -> None:
+    """Display a figure once, with a caption and a text for those who cannot see it, and close it.
+
+    Args:
+        fig: a matplotlib Figure.
+        caption: what to see in it, and what the numbers come from: seeds, band, hardware. Plain text.
+        alt: what the picture shows, in words.
+    Raises:
+        TypeError: ``fig`` is no Figure.
+        ValueError: the caption or the alt text is empty.
+    """
+    _check_figure("fig", fig)
+    image = _image(_data_uri(*_encode(fig)), _check_text("alt", alt), fig.get_figwidth())
+    _display(_figure("s5lib-figure", image, _check_text("caption", caption)), f"[figure] {caption}")
+    plt.close(fig)
+
+
+def show_source(fn: Callable, docstring: bool = True) -> None:
+    """Display the source of a function or class, highlighted: the code that runs, not a copy of it.
+
+    Args:
+        fn: a function or class written in Python; one wrapped by ``jax.jit`` is unwrapped.
+        docstring: False leaves out its docstring, for when only the few lines of code matter.
+    Raises:
+        TypeError: ``fn`` has no Python source.
+    """
+    try:
+        source = textwrap.dedent(inspect.getsource(fn))
+    except (TypeError, OSError) as error:
+        raise TypeError(f"fn must be a function or class written in Python; got {fn!r}") from error
+    if not docstring:
+        source = _without_docstring(source)
+    require("pygments", "viz")
+    from pygments import highlight
+    from pygments.formatters import HtmlFormatter
+    from pygments.lexers import PythonLexer
+
+    css = "background:#f7f7f7;color:#1f2328;padding:.8em;border-radius:.25em;overflow-x:auto;font-size:.9em;line-height:1.4"
+    code = highlight(source, PythonLexer(), HtmlFormatter(noclasses=True, nowrap=True, style="xcode"))
+    _display(f'<pre class="s5lib-source" tabindex="0" style="{css}">{code}</pre>', source)
+
+
+class _Html:
+    """An HTML element that a plain terminal sees as one line of text."""
+
+    def __init__(self, element: str, text: str):
+        self.element, self.text = element, text
+
+    def _repr_html_(self) -> str:
+        return self.element
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def _display(element: str, text: str) -> None:
+    require("IPython", "viz").display.display(_Html(element, text))
+
+
+def _in_kernel() -> bool:
+    return hasattr(require("IPython", "viz").get_ipython(), "kernel")
+
+
+def _check_text(name: str, value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"{name} must be a text that says what the figure shows; got {value!r}")
+    return " ".join(value.split())
+
+
+def _check_figure(name: str, value: Any) -> None:
+    if not isinstance(value, plt.Figure):
+        raise TypeError(f"{name} must be a matplotlib Figure; got {type(value).__name__}")
+
+
+def _encode(fig: Any) -> tuple[bytes, str]:
+    """Draw a figure as SVG, or as PNG where the SVG would be heavy."""
+    buffer = io.BytesIO()
+    fig.savefig(buffer, format="svg", facecolor="white", metadata={"Date": None})
+    if buffer.tell() <= SVG_BYTES:
+        return buffer.getvalue(), "svg+xml"
+    buffer = io.BytesIO()
+    fig.savefig(buffer, format="png", dpi=DPI, facecolor="white", pil_kwargs={"optimize": True})
+    return buffer.getvalue(), "png"
+
+
+def _data_uri(data: bytes, kind: str) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+
+
+def _image(source: str, alt: str, inches: float, size: tuple[int, int] | None = None) -> str:
+    # dark-light: the theme's own class for images that must not be dimmed on a dark page.
+    card = f"display:block;width:100%;max-width:{100 * inches:.0f}px;height:auto;background:#fff;border-radius:.25em;margin:0 auto"
+    frame = f' width="{size[0]}" height="{size[1]}"' if size else ""
+    return f'<img class="dark-light" src="{source}" alt="{html.escape(alt)}"{frame} style="{card}">'
+
+
+def _figure(kind: str, body: str, caption: str, tail: str = "") -> str:
+    text = f'<figcaption style="color:inherit;text-align:left;margin:.5em 0 0;font-size:.95em">{html.escape(caption)}</figcaption>'
+    return f'<figure class="{kind} tex2jax_ignore" style="margin:1em 0;color:inherit">{body}{text}{tail}</figure>'
+
+
+def _without_docstring(source: str) -> str:
+    node: Any = ast.parse(source).body[0]
+    if ast.get_docstring(node) is None or len(node.body) < 2:
+        return source
+    lines = source.splitlines(keepends=True)
+    text = node.body[0]
+    return "".join(lines[: text.lineno - 1] + lines[text.end_lineno :])
+
+
+# ---------------------------------------------------------------------------------------------- explore
+
+Words = str | Callable[..., str]
+
+# Every figure on the page that has not been set up yet is; so several may stand on one page, and nothing is global.
+_SCRIPT = """
+(function () {
+  document.querySelectorAll("figure.s5lib-explore:not([data-ready])").forEach(function (figure) {
+    var store = figure.querySelector("script[type='application/json']");
+    if (!store) return;
+    figure.setAttribute("data-ready", "");
+    var data = JSON.parse(store.textContent);
+    var sliders = figure.querySelectorAll("input[type=range]"), shown = figure.querySelectorAll("output");
+    var image = figure.querySelector("img"), caption = figure.querySelector("figcaption");
+    function update() {
+      var frame = 0;
+      data.values.forEach(function (values, axis) {
+        var place = Number(sliders[axis].value);
+        frame = frame * values.length + place;
+        shown[axis].textContent = values[place];
+        sliders[axis].setAttribute("aria-valuetext", values[place]);
+      });
+      image.src = data.frames[frame];
+      image.alt = data.alts[frame];
+      caption.textContent = data.captions[frame];
+    }
+    sliders.forEach(function (slider) { slider.addEventListener("input", update); });
+    update();
+  });
+})();
+"""
+
+
+def explore(
+    draw: Callable[..., Any],
+    *,
+    caption: Words,
+    alt: Words,
+    labels: Mapping[str, str] | None = None,
+    start: Mapping[str, Any] | None = None,
+    **axes: Sequence[Any],
+) -> None:
+    """Display a figure with one slider per axis.
+
+    With a live kernel the sliders are ipywidgets and ``draw`` runs when one moves. While the book is built (``S5LIB_BUILD=1``)
+    every combination is drawn beforehand, into one HTML element whose sliders need neither kernel nor network.
+
+    Args:
+        draw: called as ``draw(**values)``; returns a matplotlib Figure.
+        caption, alt: as in ``show``; a text, or a function of the same values that returns one.
+        labels: axis name -> what its slider is called; without one, the name with spaces for underscores.
+        start: axis name -> the value to begin at; the first one where none is given.
+        axes: name -> its values in slider order, numbers or texts; 60 combinations at most.
+    Raises:
+        TypeError: ``draw`` returns something else than a Figure.
+        ValueError: no axis, an empty one, a name or value that is not among the axes, or too many combinations.
+    """
+    grid = {name: list(values) for name, values in axes.items()}
+    names = _check_axes(grid, labels or {})
+    begin = _check_start(grid, start or {})
+
+    def words(values: dict[str, Any]) -> tuple[str, str]:
+        said = [
+            (name, text(**values) if callable(text) else text) for name, text in (("caption", caption), ("alt", alt))
+        ]
+        return _check_text(*said[0]), _check_text(*said[1])
+
+    def frame(values: dict[str, Any]) -> Any:
+        fig = draw(**values)
+        _check_figure("what draw returns", fig)
+        return fig
+
+    if os.environ.get("S5LIB_BUILD") == "1":
+        _display(_page_element(frame, words, grid, names, begin), f"[figure with sliders] {words(begin)[0]}")
+    elif _in_kernel():
+        _live_widgets(frame, words, grid, names, begin)
+    else:
+        show(frame(begin), *words(begin))
+
+
+def _check_axes(grid: dict[str, list], labels: Mapping[str, str]) -> dict[str, str]:
+    """Return the label of every axis."""
+    if not grid or not all(grid.values()):
+        raise ValueError(f"axes must be one or more names, each with its values, such as n=[1, 2, 4]; got {grid}")
+    count = int(np.prod([len(values) for values in grid.values()]))
+    if count > MAX_FRAMES:
+        sizes = " x ".join(f"{len(values)} ({name})" for name, values in grid.items())
+        raise ValueError(
+            f"axes must have {MAX_FRAMES} combinations at most, for the page holds them all; got {sizes} = {count}"
+        )
+    for name in labels:
+        check_choice("a key of labels", name, list(grid))
+    return {name: labels.get(name, name.replace("_", " ")) for name in grid}
+
+
+def _check_start(grid: dict[str, list], start: Mapping[str, Any]) -> dict[str, Any]:
+    for name, value in start.items():
+        check_choice("a key of start", name, list(grid))
+        if value not in grid[name]:
+            raise ValueError(
+                f"start[{name!r}] must be one of {grid[name]}; got {value!r}.{did_you_mean(value, map(str, grid[name]))}"
+            )
+    return {name: start.get(name, values[0]) for name, values in grid.items()}
+
+
+def _say(value: Any) -> str:
+    """Write a slider's value as a reader would."""
+    if isinstance(value, float | np.floating):
+        return f"{value:g}"
+    return str(value)
+
+
+def _live_widgets(
+    frame: Callable, words: Callable, grid: dict[str, list], names: dict[str, str], begin: dict[str, Any]
+) -> None:
+    # Only widgets that both ipywidgets 7 (Colab) and 8 have. One HTML widget swaps image, alt text and caption at once.
+    widgets = require("ipywidgets", "viz")
+    memory: dict[tuple, str] = {}
+
+    def element(values: dict[str, Any]) -> str:
+        key = tuple(values.values())
+        if key not in memory:
+            fig = frame(values)
+            caption, alt = words(values)
+            memory[key] = _figure("s5lib-figure", _image(_data_uri(*_encode(fig)), alt, fig.get_figwidth()), caption)
+            plt.close(fig)
+        return memory[key]
+
+    def redraw(_: Any) -> None:
+        try:
+            page.value = element({name: slider.value for name, slider in sliders.items()})
+        except Exception as error:  # a callback's traceback would be lost
+            page.value = f"<pre>{html.escape(f'draw raised {type(error).__name__}: {error}')}</pre>"
+
+    sliders = {
+        name: widgets.SelectionSlider(
+            options=[(_say(value), value) for value in values],
+            value=begin[name],
+            description=names[name],
+            style={"description_width": "initial"},
+            layout={"width": "95%", "max_width": "640px"},
+        )
+        for name, values in grid.items()
+    }
+    page = widgets.HTML(element(begin))
+    for slider in sliders.values():
+        slider.observe(redraw, names="value")
+    require("IPython", "viz").display.display(widgets.VBox([*sliders.values(), page]))
+
+
+def _page_element(
+    frame: Callable, words: Callable, grid: dict[str, list], names: dict[str, str], begin: dict[str, Any]
+) -> str:
+    combinations = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+    images, inches = [], 0.0
+    for values in combinations:
+        fig = frame(values)
+        images.append(_pixels(fig))
+        inches = max(inches, fig.get_figwidth())
+        plt.close(fig)
+    frames, size = _compress(images)
+    said = [words(values) for values in combinations]
+    data = {
+        "values": [[_say(value) for value in values] for values in grid.values()],
+        "frames": frames,
+        "captions": [caption for caption, _ in said],
+        "alts": [alt for _, alt in said],
+    }
+    first = combinations.index(begin)
+    sliders = "".join(_slider(names[name], values, values.index(begin[name])) for name, values in grid.items())
+    store = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")
+    tail = (
+        "<noscript><p>The sliders need JavaScript; the figure shows their first position.</p></noscript>"
+        f'<script type="application/json">{store}</script><script>{_SCRIPT}</script>'
+    )
+    body = sliders + _image(frames[first], said[first][1], inches, size)
+    return _figure("s5lib-explore", body, said[first][0], tail)
+
+
+def _slider(label: str, values: list, place: int) -> str:
+    text, now = html.escape(label), html.escape(_say(values[place]))
+    row = "display:block;max-width:640px;margin:0 auto .6em;color:inherit;font-size:1em"
+    return (
+        f'<label style="{row}"><span>{text} = <output style="color:inherit;font-weight:bold">{now}</output></span>'
+        f'<input type="range" min="0" max="{len(values) - 1}" step="1" value="{place}" autocomplete="off" aria-label="{text}" '
+        f'aria-valuetext="{now}" title="drag, or use the arrow keys" '
+        'style="display:block;width:100%;height:1.6em;margin:0;cursor:pointer;accent-color:#0072B2"></label>'
+    )
+
+
+def _pixels(fig: Any) -> Any:
+    pillow = require("PIL.Image", "viz")
+    buffer = io.BytesIO()
+    fig.savefig(buffer, format="png", dpi=DPI, facecolor="white", pil_kwargs={"compress_level": 1})
+    return pillow.open(buffer).convert("RGB")
+
+
+def _compress(images: list) -> tuple[list[str], tuple[int, int]]:
+    """Put every frame on one canvas, so that the page does not jump, and embed them as WebP within ``MAX_BYTES``."""
+    pillow = require("PIL.Image", "viz")
+    canvas = (max(image.width for image in images), max(image.height for image in images))
+    padded = []
+    for image in images:
+        padded.append(pillow.new("RGB", canvas, "white"))
+        padded[-1].paste(image, ((canvas[0] - image.width) // 2, 0))
+    frames: list[str] = []
+    for colours, scale in ((96, 1.0), (48, 0.8), (24, 0.625)):
+        size = (round(canvas[0] * scale), round(canvas[1] * scale))
+        frames = [
+            _webp(image if scale == 1 else image.resize(size, pillow.Resampling.LANCZOS), colours) for image in padded
+        ]
+        if sum(map(len, frames)) <= MAX_BYTES:
+            break
+    return frames, size
+
+
+def _webp(image: Any, colours: int) -> str:
+    buffer = io.BytesIO()
+    image.quantize(colours, dither=0).convert("RGB").save(buffer, "WEBP", lossless=True, quality=50, method=3)
+    return _data_uri(buffer.getvalue(), "webp")
+
+
+# -------------------------------------------------------------------------------------- kinds of figure
+
+
+def state_heatmap(ax: Any, states: np.ndarray, resets: np.ndarray | None = None, **options: Any) -> Any:
+    """Draw how large every state is at every time step, and mark where a new episode begins.
+
+    Args:
+        ax: a matplotlib Axes.
+        states: (T, P), real or complex; what is drawn is ``|states|``.
+        resets: (T,) bool; a line is drawn before each True.
+        options: passed to ``ax.imshow``, such as ``vmin`` and ``vmax``.
+    Returns:
+        The image, for ``fig.colorbar``.
+    Raises:
+        ValueError: a wrong shape.
+    """
+    states = np.asarray(states)
+    check_shape("states", states, ("T", "P"))
+    T, P = states.shape
+    extent = (-0.5, T - 0.5, -0.5, P - 0.5)
+    image = ax.imshow(np.abs(states).T, **{"aspect": "auto", "origin": "lower", "extent": extent, **options})
+    if resets is not None:
+        check_shape("resets", resets, (T,))
+        for t in np.flatnonzero(resets):
+            ax.axvline(t - 0.5, color="white", linewidth=2.5)
+            ax.axvline(t - 0.5, color=METHODS["gru"]["color"], linewidth=1.2, linestyle="--")
+    ax.grid(False)
+    ax.set(xlabel="time step t", ylabel="state")
+    return image
+
+
+def unit_disc(ax: Any, points: np.ndarray | None = None, **options: Any) -> None:
+    """Draw the unit disc of the complex plane, where the eigenvalues of a stable step lie, and points on it.
+
+    Args:
+        ax: a matplotlib Axes.
+        points: complex numbers of any shape.
+        options: passed to ``ax.scatter``, such as ``color`` and ``label``.
+    """
+    ax.add_patch(plt.Circle((0, 0), 1, facecolor="#EEF4F9", edgecolor="#4A4A4A", linewidth=1.2, zorder=0))
+    ax.axhline(0, color="#B0B0B0", linewidth=0.8, zorder=1)
+    ax.axvline(0, color="#B0B0B0", linewidth=0.8, zorder=1)
+    if points is not None:
+        points = np.ravel(points)
+        ax.scatter(points.real, points.imag, **{"s": 28, "color": METHODS["s5"]["color"], "zorder": 3, **options})
+    ax.grid(False)
+    ax.set(aspect="equal", xlim=(-1.15, 1.15), ylim=(-1.15, 1.15), xlabel="real part", ylabel="imaginary part")
+
+
+def learning_curve(
+    ax: Any,
+    x: np.ndarray,
+    runs: np.ndarray,
+    method: str,
+    centre: np.ndarray | None = None,
+    band: tuple[np.ndarray, np.ndarray] | None = None,
+    **overrides: Any,
+) -> None:
+    """Draw the runs of one method: a thin line per seed, a thick one through their middle, a band where one is given.
+
+    Args:
+        ax: a matplotlib Axes.
+        x: (K,), environment steps or updates.
+        runs: (seeds, K), the metric of every seed.
+        method: a key of ``METHODS``; the label counts the seeds.
+        centre: (K,), the thick line; the mean over seeds where none is given.
+        band: (low, high), each (K,), such as a bootstrap interval.
+        overrides: line properties of the thick line.
+    Raises:
+        ValueError: an unknown method or a wrong shape.
+    """
+    x, runs = np.asarray(x), np.asarray(runs)
+    check_shape("x", x, ("K",))
+    check_shape("runs", runs, ("seeds", len(x)))
+    look = style(method)
+    count = len(runs)
+    look["label"] += f" ({count} seed{'s' if count > 1 else ''})"
+    if count > 1:
+        ax.plot(x, runs.T, color=look["color"], linewidth=0.8, alpha=0.45)
+    if band is not None:
+        for name, edge in zip(("band[0]", "band[1]"), band, strict=True):
+            check_shape(name, edge, (len(x),))
+        ax.fill_between(x, *band, color=look["color"], alpha=0.15, linewidth=0)
+    centre = runs.mean(0) if centre is None else np.asarray(centre)
+    check_shape("centre", centre, (len(x),))
+    ax.plot(x, centre, **{**look, **overrides})
+
+
+def bars(ax: Any, values: Mapping[str, Sequence[float]]) -> None:
+    """Draw one bar per method or condition, as high as the mean of its seeds, and every seed as a point.
+
+    Args:
+        ax: a matplotlib Axes.
+        values: name -> the values of its seeds. A name in ``METHODS`` takes that method's colour and label.
+    Raises:
+        ValueError: nothing to draw.
+    """
+    if not values or not all(len(seeds) for seeds in values.values()):
+        raise ValueError(f"values must hold one or more names, each with one value per seed; got {dict(values)}")
+    looks = [METHODS.get(name, {"color": METHODS["s5"]["color"], "label": name}) for name in values]
+    for place, (look, seeds) in enumerate(zip(looks, values.values(), strict=True)):
+        ax.bar(place, np.mean(seeds), width=0.6, color=look["color"], alpha=0.55)
+        spread = place + np.linspace(-0.12, 0.12, len(seeds)) if len(seeds) > 1 else [place]
+        ax.plot(spread, seeds, "o", color="#222222", markersize=4)
+    ax.set_xticks(range(len(looks)), [look["label"] for look in looks])
+    ax.grid(False, axis="x")
+
+
+def progress(work: Iterable | int, description: str) -> Iterator:
+    """Go through ``work`` behind a progress bar; while the book is built, print one line at the end instead.
+
+    Args:
+        work: something to iterate over, or a number n for ``range(n)``.
+        description: what is being done.
+    Example:
+        >>> for _ in progress(3, "counting"):
+        ...     pass
+        counting: 3 steps in 0 s
+
+    """
+    steps = range(check_positive_int("work", work)) if isinstance(work, int) else work
+    begin = time.monotonic()
+    if os.environ.get("S5LIB_BUILD") != "1" and (sys.stderr.isatty() or _in_kernel()):
+        yield from require("tqdm.auto", "viz").tqdm(steps, desc=description)
+        return
+    count = 0
+    for step in steps:
+        yield step
+        count += 1
+    print(f"{description}: {count} steps in {time.monotonic() - begin:.0f} s")
