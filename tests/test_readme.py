@@ -1,0 +1,134 @@
+"""README and the book's opening pages say what is true: their code runs, their map and their numbers agree with the files."""
+
+import contextlib
+import io
+import pathlib
+import re
+
+import numpy as np
+import pytest
+import yaml
+
+import s5lib
+from s5lib import runs
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"]
+README = (ROOT / "README.md").read_text()
+HOW_TO_RUN = (ROOT / "book/how-to-run.md").read_text()
+RESULTS = (ROOT / "book/results.md").read_text()
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, flags=re.M | re.S)
+
+
+def printed_by(code: list[str]) -> list[str]:
+    """Run blocks of Python one after another, as a reader would, and return the lines that they print."""
+    out, names = io.StringIO(), {}
+    with contextlib.redirect_stdout(out):
+        for block in code:
+            exec(compile(block, "<page>", "exec"), names)
+    return out.getvalue().splitlines()
+
+
+def test_the_example_in_readme_prints_what_it_says():
+    (example,) = blocks(README, "python")
+    said = re.findall(r"^print\(.*\)  # (.*)$", example, flags=re.M)
+    printed = printed_by([example])
+    assert len(said) == len(printed) == 2
+    for promise, line in zip(said, printed, strict=True):
+        assert promise == line or promise.startswith(f"{line}: ")
+    code_lines = [line for line in example.splitlines() if line.strip() and not line.startswith("#")]
+    assert len(code_lines) <= 20
+
+
+@pytest.mark.parametrize("page", ["how-to-run", "results", "api"])
+def test_every_python_block_of_a_page_runs(page):
+    code = blocks((ROOT / f"book/{page}.md").read_text(), "python")
+    assert code
+    printed_by(code)
+
+
+def map_rows() -> dict[int, list[str]]:
+    rows = re.findall(r"^\| (\d+) \| (.*) \|$", README, flags=re.M)
+    return {int(number): [cell.strip() for cell in rest.split(" | ")] for number, rest in rows}
+
+
+def test_the_map_of_readme_agrees_with_the_files():
+    rows = map_rows()
+    assert list(rows) == list(range(1, 12))
+    toc = (ROOT / "_toc.yml").read_text()
+    for number, (_, chapter, modules) in rows.items():
+        found = sorted((ROOT / "book").glob(f"{number:02d}-*.ipynb"))
+        if chapter == "planned":
+            assert not found, f"chapter {number} exists, and README calls it planned"
+            assert not modules
+            continue
+        (path,) = re.findall(r"\]\((book/.*\.ipynb)\)", chapter)
+        assert [ROOT / path] == found
+        assert path.removesuffix(".ipynb") in toc
+        named = re.findall(r"\]\((s5lib/\w+\.py)\)", modules)
+        assert named
+        for module in named:
+            docstring = (ROOT / module).read_text().splitlines()[0]
+            assert docstring.startswith(f'"""Chapter {number}.'), f"{module} says: {docstring}"
+
+
+def test_readme_and_the_package_name_every_module():
+    modules = {path.stem for path in (ROOT / "s5lib").glob("*.py")} - {"__init__"}
+    assert set(re.findall(r"\(s5lib/(\w+)\.py\)", README)) == modules
+    assert set(re.findall(r"^(?:\d|all)\s+(\w+) ", s5lib.__doc__, flags=re.M)) == modules
+    api = set(re.findall(r"automodule:: s5lib\.(\w+)", (ROOT / "book/api.md").read_text()))
+    assert api == modules
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_relative_links_lead_to_files(page):
+    for target in re.findall(r"\]\((?!https?://|#)([^)\s]+)\)", (ROOT / page).read_text()):
+        assert (ROOT / target.split("#")[0]).exists(), f"{page} links to {target}"
+
+
+def test_every_make_target_that_is_named_exists():
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), flags=re.M))
+    for page in [*PAGES, "book/intro.md", "book/how-to-run.md", "book/results.md"]:
+        for target in re.findall(r"(?:^|`)make (\w+)", (ROOT / page).read_text(), flags=re.M):
+            assert target in targets, f"{page} names make {target}"
+
+
+def test_versions_agree():
+    pinned = re.search(r"^jax==(.*)$", (ROOT / "requirements.txt").read_text(), flags=re.M).group(1)
+    assert set(re.findall(r"jax\[\w+\]==([\d.]+)", HOW_TO_RUN)) == {pinned}
+    assert f"JAX {pinned}" in README
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == s5lib.__version__
+    assert 'requires-python = ">=3.11,<3.14"' in (ROOT / "pyproject.toml").read_text()
+    for text in (README, HOW_TO_RUN):
+        assert "Python 3.11, 3.12 or 3.13" in text
+
+
+def results_table() -> str:
+    """Write the table of results.md from what is stored."""
+    if not runs.stored_names():
+        return ""
+    lines = [
+        "| experiment | seeds | updates | accuracy, mean (lowest to highest) | minutes a run |",
+        "|---|---|---|---|---|",
+    ]
+    for name in runs.stored_names():
+        stored = runs.stored(name)
+        scores = np.array([result.final["accuracy"] for result in stored])
+        minutes = np.mean([result.provenance["run_seconds"] for result in stored]) / 60
+        updates = stored[0].config["num_updates"]
+        spread = f"{scores.mean():.3f} ({scores.min():.3f} to {scores.max():.3f})"
+        lines.append(f"| `{name}` | {len(stored)} | {updates} | {spread} | {minutes:.1f} |")
+    return "\n".join(lines)
+
+
+def test_the_table_of_results_is_that_of_the_stored_runs():
+    assert results_table() in RESULTS, f"paste this into book/results.md:\n{results_table()}"
+
+
+def test_contributing_is_short_and_the_digits_are_credited():
+    assert len((ROOT / "CONTRIBUTING.md").read_text().splitlines()) <= 40
+    assert "doi:10.24432/C50P49" in (ROOT / "LICENSE").read_text()
