@@ -1,0 +1,76 @@
+"""Build the pages: stage the sources with the executed chapters in _build/source, render, and put the result in _build/html.
+
+python .ci/build.py [--budget smoke]
+"""
+
+import argparse
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import time
+
+import yaml
+from chapters import ROOT, notebooks, repository_url
+
+STAGE, HTML = ROOT / "_build/source", ROOT / "_build/html"
+
+
+def stage(budget: str) -> list[str]:
+    """Lay out the source tree that is rendered; return the chapters that have not been executed at this budget."""
+    shutil.rmtree(STAGE, ignore_errors=True)
+    shutil.copytree(
+        ROOT / "book", STAGE / "book", ignore=shutil.ignore_patterns("*.ipynb", "*.npz", ".ipynb_checkpoints")
+    )
+    (STAGE / ".ci").mkdir()
+    for name in [".ci/docstrings.py", "_toc.yml", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE"]:
+        if (ROOT / name).exists():
+            shutil.copy(ROOT / name, STAGE / name)
+    config = yaml.safe_load((ROOT / "_config.yml").read_text())
+    if repository_url():
+        config["html"] |= {"use_repository_button": True, "use_issues_button": True}
+        config["launch_buttons"] = {"colab_url": "https://colab.research.google.com"}
+    (STAGE / "_config.yml").write_text(yaml.safe_dump(config, sort_keys=False))
+    missing = []
+    for path in notebooks():
+        executed = ROOT / "_build/executed" / budget / path.name
+        if executed.exists():
+            shutil.copy(executed, STAGE / "book" / path.name)
+        else:
+            missing.append(path.stem)
+    return missing
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--budget", default=os.environ.get("BUDGET") or "cpu", choices=["smoke", "cpu", "gpu", "paper"])
+    options = parser.parse_args()
+    begun, missing = time.time(), stage(options.budget)
+    if missing:
+        print(
+            f"not executed yet at budget {options.budget!r}: {', '.join(missing)}. Run `make book BUDGET={options.budget}`."
+        )
+        return 1
+    command = [
+        pathlib.Path(sys.executable).with_name("jupyter-book"),
+        "build",
+        STAGE,
+        "--all",
+        "-W",
+        "--keep-going",
+        "--quiet",
+    ]
+    code = subprocess.run(command, env={**os.environ, "PYDEVD_DISABLE_FILE_VALIDATION": "1"}).returncode
+    built = STAGE / "_build/html"
+    if code or not (built / "index.html").exists():
+        print("The book did not build: see the warnings above. Each counts as an error.")
+        return code or 1
+    shutil.rmtree(HTML, ignore_errors=True)
+    shutil.move(built, HTML)
+    print(f"Built in {time.time() - begun:.0f} s. Open {HTML / 'index.html'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

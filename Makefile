@@ -1,0 +1,55 @@
+# Everything heavy is a small Python script in .ci/. BUDGET=smoke|cpu|gpu|paper sizes the runs; PYTHON=... chooses the interpreter.
+.DEFAULT_GOAL := help
+.PHONY: help setup book html lab test quick lint results bench latest sync clean
+VENV := .venv
+PY := $(VENV)/bin/python
+BUDGET ?= cpu
+export BUDGET
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+help: ## list the targets
+	@echo "make TARGET [BUDGET=smoke|cpu|gpu|paper] [PYTHON=python3.12]"
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 12
+
+# The first interpreter that runs at all; .ci/bootstrap.py looks for a better one and says so when there is none.
+BOOT := $(or $(PYTHON),$(firstword $(foreach p,python3 python3.13 python3.12 python3.11 python,$(shell command -v $(p) 2>/dev/null))))
+
+setup: ## make .venv and install all that is pinned; nothing to do when nothing changed
+	@test -n "$(BOOT)" || { echo "Python is missing: install Python 3.11, 3.12 or 3.13"; exit 1; }
+	@PYTHON="$(PYTHON)" $(BOOT) .ci/bootstrap.py
+
+book: setup ## execute the chapters that changed, build the pages, say which to open (cpu: about 20 min the first time, smoke: 3)
+	@echo "Budget $(BUDGET): the chapters whose code changed are executed first. From nothing: about 3 minutes at smoke, 20 at cpu."
+	@$(PY) .ci/execute.py --budget $(BUDGET)
+	@$(PY) .ci/build.py --budget $(BUDGET)
+
+html: setup ## build the pages from the executions that are there (half a minute)
+	@$(PY) .ci/build.py --budget $(BUDGET)
+
+lab: setup ## open the chapters in JupyterLab
+	@$(PY) -m jupyter lab --notebook-dir=book
+
+test: setup ## all that CI runs (about 10 min on two cores)
+	@$(PY) .ci/test.py
+
+quick: setup ## lint and the fast tests (about 3 min)
+	@$(PY) .ci/test.py lint fast
+
+lint: setup ## ruff, mypy, codespell (half a minute)
+	@$(PY) .ci/test.py lint
+
+results: setup ## the stored runs under book/results, resumed where they stopped (hours)
+	@$(PY) -m s5lib.experiments
+
+bench: setup ## the benchmark tables (minutes; leave the machine alone meanwhile)
+	@$(PY) benchmarks/scan.py
+
+latest: ## the tests of the library with the newest JAX that installs, in .venv-latest
+	@PYTHON="$(PYTHON)" $(BOOT) .ci/bootstrap.py --latest
+	@.venv-latest/bin/python -m pytest -m "not slow and not notebooks and not browser and not wheel" -W default tests s5lib
+
+sync: setup ## write the repository's address into chapters and README: make sync [REPO=owner/name]
+	@$(PY) .ci/sync.py $(REPO)
+
+clean: ## remove what was built; keep .venv
+	rm -rf _build build dist s5lib.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
