@@ -146,13 +146,13 @@ def show_source(fn: Callable, docstring: bool = True) -> None:
         raise TypeError(f"fn must be a function or class written in Python; got {fn!r}") from error
     if not docstring:
         source = _without_docstring(source)
-    require("pygments", "viz")
-    from pygments import highlight
-    from pygments.formatters import HtmlFormatter
-    from pygments.lexers import PythonLexer
-
-    css = "background:#f7f7f7;color:#1f2328;padding:.8em;border-radius:.25em;overflow-x:auto;font-size:.9em;line-height:1.4"
-    code = highlight(source, PythonLexer(), HtmlFormatter(noclasses=True, nowrap=True, style="xcode"))
+    pygments, lexers, formatters = (require(f"pygments{part}", "viz") for part in ("", ".lexers", ".formatters"))
+    css = (
+        "background:#f7f7f7;color:#1f2328;margin:.5em 0;padding:.8em;border-radius:.25em;overflow-x:auto;font-size:.9em"
+    )
+    code = pygments.highlight(
+        source, lexers.PythonLexer(), formatters.HtmlFormatter(noclasses=True, nowrap=True, style="vs")
+    )
     _display(f'<pre class="s5lib-source" tabindex="0" style="{css}">{code}</pre>', source)
 
 
@@ -211,8 +211,10 @@ def _image(source: str, alt: str, inches: float, size: tuple[int, int] | None = 
 
 
 def _figure(kind: str, body: str, caption: str, tail: str = "") -> str:
-    text = f'<figcaption style="color:inherit;text-align:left;margin:.5em 0 0;font-size:.95em">{html.escape(caption)}</figcaption>'
-    return f'<figure class="{kind} tex2jax_ignore" style="margin:1em 0;color:inherit">{body}{text}{tail}</figure>'
+    # The style is in place, for no style sheet reaches Colab; it overrules the theme's pale captions as well.
+    type_ = "color:inherit;font-weight:400;font-size:.95em;text-align:left"
+    text = f'<figcaption style="{type_};max-width:640px;margin:.5em auto 0">{html.escape(caption)}</figcaption>'
+    return f'<figure class="{kind} tex2jax_ignore" style="margin:.5em 0;color:inherit">{body}{text}{tail}</figure>'
 
 
 def _without_docstring(source: str) -> str:
@@ -423,26 +425,28 @@ def _pixels(fig: Any) -> Any:
 
 def _compress(images: list) -> tuple[list[str], tuple[int, int]]:
     """Put every frame on one canvas, so that the page does not jump, and embed them as WebP within ``MAX_BYTES``."""
-    pillow = require("PIL.Image", "viz")
     canvas = (max(image.width for image in images), max(image.height for image in images))
-    padded = []
-    for image in images:
-        padded.append(pillow.new("RGB", canvas, "white"))
-        padded[-1].paste(image, ((canvas[0] - image.width) // 2, 0))
     frames: list[str] = []
-    for colours, scale in ((96, 1.0), (48, 0.8), (24, 0.625)):
+    for colours, scale in ((256, 1.0), (96, 0.8), (32, 0.625)):
         size = (round(canvas[0] * scale), round(canvas[1] * scale))
-        frames = [
-            _webp(image if scale == 1 else image.resize(size, pillow.Resampling.LANCZOS), colours) for image in padded
-        ]
+        frames = [_webp(_pad(image, canvas), colours, size) for image in images]
         if sum(map(len, frames)) <= MAX_BYTES:
             break
     return frames, size
 
 
-def _webp(image: Any, colours: int) -> str:
+def _pad(image: Any, canvas: tuple[int, int]) -> Any:
+    padded = require("PIL.Image", "viz").new("RGB", canvas, "white")
+    padded.paste(image, ((canvas[0] - image.width) // 2, 0))
+    return padded
+
+
+def _webp(image: Any, colours: int, size: tuple[int, int]) -> str:
+    # MAXCOVERAGE keeps rare colours, such as the bright end of a colour bar, that a median cut would merge.
+    image = image.resize(size) if image.size != size else image
+    image = image.quantize(colours, method=require("PIL.Image", "viz").Quantize.MAXCOVERAGE, dither=0).convert("RGB")
     buffer = io.BytesIO()
-    image.quantize(colours, dither=0).convert("RGB").save(buffer, "WEBP", lossless=True, quality=50, method=3)
+    image.save(buffer, "WEBP", lossless=True, quality=50, method=3)
     return _data_uri(buffer.getvalue(), "webp")
 
 
