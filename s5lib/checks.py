@@ -8,12 +8,17 @@ Each chapter has a section below and adds its own names there: ``__all__ += [...
 
 import functools
 import html
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+
+from s5lib.hippo import hippo_eig, hippo_legs, legs_reconstruct
 
 __all__ = ["Verdict"]
 
@@ -47,8 +52,8 @@ class Verdict:
         card = f"border-left:.35em solid {edge};background:{ground};color:{ink};padding:.6em .9em;border-radius:.25em"
         code = '<code style="color:inherit;background:none;border:0;padding:0">'
         text = re.sub(r"`([^`]+)`", rf"{code}\1</code>", html.escape(self.message))
-        head = "&#10003; Passed" if self.passed else "&#8230; Not yet"
-        head = f'<strong style="color:inherit">{head}.</strong>'
+        head = "&#10003; Passed:" if self.passed else "&#8230; Not yet:"
+        head = f'<strong style="color:inherit">{head}</strong>'
         return f'<div class="s5lib-verdict" role="status" style="{card}">{head} {text}</div>'
 
 
@@ -159,7 +164,277 @@ def compare(
 
 # --- chapter 1
 
+__all__ += ["check_best_step", "check_fade_step", "check_kernel_from_half", "check_recall"]
+
+
+@graded
+def check_fade_step(answer: Any) -> str:
+    """Exercise 01-1: the step at which states with Re lambda = -1/2 have fallen to 1/e after 1000 samples."""
+    compare(
+        answer,
+        0.002,
+        {
+            "With this step a state falls to exp(-1/2) in 1000 samples. Its real part is -1/2, so it fades half as fast.": 0.001,
+            "You halved where you should double: after k samples the state has fallen to exp(-k step / 2).": 0.0005,
+            "That is a number of samples per unit of time. The step is the other way round: units of time per sample.": 500.0,
+            "That is a reach in samples; the step is 2 divided by the reach.": 2000.0,
+            "That is the step that halves the state. Asked is the fall to 1/e.": 2 * np.log(2) / 1000,
+        },
+        what="Your step",
+        rtol=1e-3,
+        atol=0,
+    )
+    return "a step of 0.002: the state fades by exp(-0.001) per sample, a thousand times over."
+
+
+@graded
+def check_recall(answer: Any) -> str:
+    """Exercise 01-2: one sample read from the LegS memory, at the middle of the time for which it was held."""
+    rng = np.random.default_rng(0)
+    for N, t, k in ((4, 10, 0), (6, 50, 49), (8, 200, 57), (8, 200, 120)):
+        x = rng.normal(size=N)
+
+        def at(position: float, x: Any = x) -> Any:
+            return legs_reconstruct(x, np.array([position]))[0]
+
+        compare(
+            np.squeeze(np.asarray(call(answer, x.copy(), t, k), dtype=np.float64)),
+            at((t - k - 0.5) / t),
+            {
+                "You read the curve backwards: position 0 is the beginning and 1 is now.": at((k + 0.5) / t),
+                "Nearly: that is the end of the time for which the sample was held. Read at its middle.": at(
+                    (t - k) / t
+                ),
+                "Nearly: that is the start of the time for which the sample was held. Read at its middle.": at(
+                    (t - k - 1) / t
+                ),
+                "The scale is missing: g_n is sqrt(2n+1) times P_n.": at(
+                    (t - k - 0.5) / t, x / np.sqrt(2 * np.arange(N) + 1)
+                ),
+                "Position exp(-age) belongs to the fading memory. Here it is a share of the past.": at(np.exp(-k)),
+            },
+            what=f"The recalled sample for N = {N}, t = {t}, k = {k}",
+            rtol=1e-6,
+        )
+    return "a question about the past is one dot product with the state."
+
+
+@graded
+def check_kernel_from_half(answer: Any) -> str:
+    """Exercise 01-3: the real impulse response of the normal part from one eigenvalue of each conjugate pair."""
+    s = np.linspace(0, 3, 7)
+    for N in (4, 10):
+        _, B = hippo_legs(N)
+        Lambda, V = hippo_eig(N)
+        waves = np.exp(np.outer(s, Lambda))
+        half = (waves * (V.conj().T @ B)) @ V.T
+        expected = 2 * half.real
+        compare(
+            call(answer, Lambda.copy(), V.copy(), B.copy(), s.copy()),
+            expected,
+            {
+                "That is half of it: the dropped half of each pair gives as much again.": half.real,
+                "Twice the whole complex value; take the real part.": 2 * half,
+                "The inverse of V is its conjugate transpose; you left out the conjugate.": 2
+                * ((waves * (V.T @ B)) @ V.T).real,
+                "You took the real part in the eigenbasis. Go back with V first, then take it.": 2
+                * (waves * (V.conj().T @ B)).real
+                @ V.real.T,
+                "On the way back use V, not its conjugate.": 2 * ((waves * (V.conj().T @ B)) @ V.conj().T).real,
+                "Ages come first: the shape is (K, N), yours is transposed.": expected.T,
+            },
+            what=f"The kernel for N = {N}",
+            rtol=1e-6,
+        )
+    return "half of the eigenvalues, twice the real part, and the kernel is exact."
+
+
+@graded
+def check_best_step(answer: Any) -> str:
+    """Exercise 01-4: the one step with which 64 numbers recall a sample of age 150 best."""
+    step, age = np.asarray(answer, dtype=np.float64), np.arange(1000)
+    if step.shape != ():
+        raise Hint(f"Give one number, one step for all states; yours has shape `{step.shape}`.")
+    if not 1e-5 <= step <= 1:
+        raise Hint(f"A step is a number between 0.00001 and 1 here, in units of time per sample; yours is {step:.6g}.")
+    covariance = np.exp(-((np.subtract.outer(age, age) / 10) ** 2) / 2)
+    Lambda, _ = hippo_eig(64)
+
+    def error(step: float) -> float:
+        waves = np.exp(np.outer(Lambda * step, age))
+        M = np.concatenate([waves.real, waves.imag])
+        K = M @ covariance
+        size = np.sqrt(np.sum(K * M, axis=1, keepdims=True))
+        M, K = M / size, K / size
+        known = K[:, 150] @ np.linalg.solve(K @ M.T + 1e-12 * np.eye(64), K[:, 150])
+        return float(np.sqrt(np.clip(1 - known, 0, 1)))
+
+    yours, grid = error(float(step)), np.geomspace(0.008, 0.05, 60)
+    best = min(errors := [error(s) for s in grid])
+    if yours <= 1.1 * best:
+        return f"error {yours:.3f} at age 150, where the best step found gives {best:.3f}."
+    side = (
+        "large: at age 150 the states have faded"
+        if step > grid[int(np.argmin(errors))]
+        else "small: the states see further than asked, and blur"
+    )
+    raise Hint(f"Your step is too {side}. Its error at age 150 is {yours:.3f}; {best:.3f} is possible.")
+
+
 # --- chapter 2
+__all__ += ["check_largest_euler_step", "check_phi_2", "check_run_uneven", "check_step_for_half_life"]
+
+
+@graded
+def check_step_for_half_life(answer: float) -> str:
+    """Exercise 02-1: the step for a half-life of 200 frames at one decision in four frames."""
+    right = 2 * np.log(2) / 50
+    mistakes = {
+        "That is the step per frame. The agent steps once per decision, and each decision lasts four frames.": right
+        / 4,
+        "You divided by the four frames; a decision lasts longer than a frame, so its step is larger.": right / 16,
+        "You forgot that Re λ is -1/2 and not -1: the state decays as exp(-Δ/2) per step.": right / 2,
+        "You forgot both the factor 1/2 in Re λ and the four frames of a decision.": right / 8,
+        "That step loses a factor e, not 2, over 200 frames: the half-life has ln 2 in it.": 2 / 50,
+        "That is the half-life in decisions. The step comes from half-life = ln 2 / (Δ/2).": 50.0,
+        "Upside down: a longer half-life needs a smaller step.": 1 / right,
+    }
+    value = np.asarray(answer, dtype=float)
+    compare(value, right, mistakes, what="The step", rtol=5e-3, atol=0)
+    return f"2 ln 2 / 50 = {right:.4f} per decision: 50 decisions, or 200 frames, halve the cue."
+
+
+@graded
+def check_largest_euler_step(answer: Callable) -> str:
+    """Exercise 02-2: the largest stable step of forward Euler over the states of a layer."""
+    for Lambda in (
+        np.array([-2.0 + 1j, -0.5 + 3j, -1 - 10j]),
+        np.array([-0.5 + 0.3j, -0.5 + 80j]),
+        np.array([-4.0 + 0j]),
+    ):
+        size = np.abs(Lambda)
+        each = -2 * Lambda.real / size**2
+        mistakes = {
+            "That is 2/|λ|, which holds for real λ only; start from |1 + λΔ|² < 1.": np.min(2 / size),
+            "That is -2/Re λ: an oscillation makes the limit tighter, so Im λ must appear.": np.min(-2 / Lambda.real),
+            "That is the limit of the most patient state. Every state must stay inside the disc.": np.max(each),
+            "Half of it is right: check the factor 2 in |1 + λΔ|² = 1 + 2 Re(λ)Δ + |λ|²Δ².": np.min(each) / 2,
+            "A negative step: mind the sign of Re λ.": -np.min(each),
+            "You returned one limit per state; the layer's is the smallest.": each,
+        }
+        compare(
+            call(answer, Lambda), np.min(each), mistakes, what=f"The limit for {Lambda.tolist()}", rtol=1e-3, atol=0
+        )
+    return "right: the state with the smallest -2 Re(λ)/|λ|² decides for all."
+
+
+@graded
+def check_phi_2(answer: Callable) -> str:
+    """Exercise 02-3: (exp(z) - 1 - z) / z^2, accurate in float32 in value and gradient, at 0 and near it."""
+    z = np.concatenate([[0.0], *(sign * np.geomspace(1e-12, 5, 60) for sign in (1, -1))])
+    terms = [1 / math.factorial(k + 2) for k in range(40)]
+    value, slope = np.polyval(terms[::-1], z), np.polyval([k * term for k, term in enumerate(terms)][:0:-1], z)
+    z32 = jnp.asarray(z, jnp.float32)
+    got = np.asarray(call(answer, z32), float)
+    if got.shape != z.shape:
+        raise Hint(f"For an array of shape `{z.shape}` return one of the same shape; got `{got.shape}`.")
+    if not np.isfinite(got[0]):
+        raise Hint("At z = 0 the value is NaN or infinite: take the series (its first term is 1/2) for small z.")
+    if same(got, np.where(z == 0, 1, np.expm1(z) / np.where(z == 0, 1, z)), rtol=1e-2):
+        raise Hint("That is φ, (exp(z) - 1)/z, of section 5. Subtract z once more and divide by z².")
+    error = np.abs(got / value - 1)
+    worst = int(np.nanargmax(np.nan_to_num(error, nan=np.inf)))
+    if error[worst] > 1e-4 or not np.isfinite(error[worst]):
+        where = (
+            "The quotient loses its digits there: use the series further out."
+            if abs(z[worst]) < 0.5
+            else "Is a series used too far out, or with too few terms?"
+        )
+        raise Hint(f"At z = {z32[worst]:.3g} the value is {got[worst]:.6g} instead of {value[worst]:.6g}. {where}")
+    gradient = np.asarray(jax.vmap(jax.grad(lambda z: jnp.sum(answer(z))))(z32), float)
+    if not np.all(np.isfinite(gradient)):
+        raise Hint(
+            f"The value is right, but the gradient at z = {z32[np.argmin(np.isfinite(gradient))]:.3g} is NaN: `where` "
+            "differentiates both branches. Give the unused branch a harmless input with a second `where` inside."
+        )
+    wrong = np.abs(gradient / slope - 1)
+    worst = int(np.argmax(wrong))
+    if wrong[worst] > 1e-3:
+        why = (
+            "A constant near 0 has no gradient; keep more terms of the series."
+            if gradient[worst] == 0
+            else "Move the seam, or keep more terms."
+        )
+        raise Hint(
+            f"The values are right; the gradient at z = {z32[worst]:.3g} is {gradient[worst]:.6g} instead of "
+            f"{slope[worst]:.6g}. {why}"
+        )
+    return f"values to {error.max():.0e} and gradients to {wrong.max():.0e}, from |z| = 0 to 5, in float32."
+
+
+def _recur(decay: np.ndarray, inputs: np.ndarray) -> np.ndarray:
+    """x_t = decay_t x_{t-1} + inputs_t from x = 0, in float64: (T, P)."""
+    x, states = np.zeros(decay.shape[1], complex), []
+    for a, b in zip(decay, inputs, strict=True):
+        x = a * x + b
+        states.append(x)
+    return np.array(states)
+
+
+def _stalling_camera(answer: Callable) -> tuple[float, float]:
+    """R squared of chapter 2's delay readout when the camera stalls: with each gap's own step, and with the mean step."""
+    rng = np.random.default_rng(1)
+    frequency, phase = rng.uniform(0.05, 1, (2, 12)), rng.uniform(0, 2 * np.pi, (2, 12))
+    t = np.arange(1, 3001) / 50
+
+    def signal(t: np.ndarray, which: int) -> np.ndarray:
+        return np.cos(2 * np.pi * frequency[which] * t[:, None] + phase[which]).sum(axis=1) / np.sqrt(6)
+
+    def features(t: np.ndarray, durations: np.ndarray, which: int) -> np.ndarray:
+        x = np.asarray(answer(Lambda, B_tilde, signal(t, which), durations))[t > 5]
+        return np.concatenate([x.real, x.imag], axis=1)
+
+    Lambda, V = hippo_eig(32)
+    B_tilde = V.conj().T @ hippo_legs(32)[1]
+    X, Y = features(t, np.full(len(t), 1 / 50), 0), signal(t[t > 5] - 0.5, 0)
+    readout = np.linalg.solve(X.T @ X + 1e-3 * len(X) * np.eye(32), X.T @ Y)
+    kept = t[rng.random(len(t)) < np.where(t % 4 < 2, 1, 0.15)]
+    gaps, truth = np.diff(kept, prepend=0), signal(kept[kept > 5] - 0.5, 1)
+    own, mean = (features(kept, steps, 1) @ readout for steps in (gaps, np.full(len(gaps), gaps.mean())))
+    return tuple(float(1 - np.mean((guess - truth) ** 2) / np.var(truth)) for guess in (own, mean))
+
+
+@graded
+def check_run_uneven(answer: Callable) -> str:
+    """Exercise 02-4: a step for each sample; then what a readout fitted on even samples makes of a camera that stalls."""
+    rng = np.random.default_rng(0)
+    Lambda, B_tilde = np.array([-0.5 + 2j, -1 + 0.3j]), np.array([1.0 + 0.5j, -2.0])
+    values, gaps = rng.normal(size=(30, 1)), rng.uniform(0.05, 0.6, (30, 1))
+
+    def states(gaps: np.ndarray) -> np.ndarray:
+        return _recur(np.exp(Lambda * gaps), np.expm1(Lambda * gaps) / Lambda * B_tilde * values)
+
+    right = states(gaps)
+    mistakes = {
+        "You used one duration for every sample; each has its own.": states(np.full((30, 1), gaps.mean())),
+        "Off by one: durations[t] leads up to sample t; you used the one after it.": states(np.roll(gaps, -1, axis=0)),
+        "Off by one: durations[t] leads up to sample t; you used the one before it.": states(np.roll(gaps, 1, axis=0)),
+        "That is forward Euler; hold the input and solve exactly.": _recur(1 + Lambda * gaps, gaps * B_tilde * values),
+        "The decay is right. The input is held over the whole gap, so it needs (exp(λΔ) - 1)/λ and not Δ.": _recur(
+            np.exp(Lambda * gaps), gaps * B_tilde * values
+        ),
+        "The decay is right, but the input is not held: it needs the factor (exp(λΔ) - 1)/λ.": _recur(
+            np.exp(Lambda * gaps), B_tilde * values
+        ),
+        "These are the states before each sample; states[t] has already read values[t].": np.roll(right, 1, axis=0)
+        * (gaps != gaps[0]),
+    }
+    result = call(answer, Lambda, B_tilde, values[:, 0], gaps[:, 0])
+    compare(result, right, mistakes, what="The array of states", rtol=1e-3, atol=1e-4)
+    own, mean = _stalling_camera(answer)
+    score = f"R² = {own:.2f} with each gap's own step; with the mean gap it has {mean:.2f}"
+    return f"when the camera stalls every other two seconds, the readout of section 6 keeps {score}."
+
 
 # --- chapter 3
 

@@ -14,7 +14,11 @@ __all__ = ["bilinear", "euler", "zoh"]
 
 
 def _check(Lambda: jax.Array, B_tilde: jax.Array, step: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    Lambda, B_tilde, step = (part if hasattr(part, "dtype") else np.asarray(part) for part in (Lambda, B_tilde, step))
     check_real("step", step, positive=True)
+    for name, value in (("Lambda", Lambda), ("B_tilde", B_tilde)):
+        if not jnp.issubdtype(value.dtype, jnp.number):
+            raise TypeError(f"{name} must hold numbers; got dtype {value.dtype}")
     if np.ndim(Lambda) != 1:
         raise ValueError(f"Lambda must have shape (P,); got {np.shape(Lambda)}")
     P = np.shape(Lambda)[0]
