@@ -213,7 +213,9 @@ def _image(source: str, alt: str, inches: float, size: tuple[int, int] | None = 
 def _figure(kind: str, body: str, caption: str, tail: str = "") -> str:
     # The style is in place, for no style sheet reaches Colab; it overrules the theme's pale captions as well.
     type_ = "color:inherit;font-weight:400;font-size:.95em;text-align:left"
-    text = f'<figcaption style="{type_};max-width:640px;margin:.5em auto 0">{html.escape(caption)}</figcaption>'
+    text = (
+        f'<figcaption style="{type_};max-width:640px;margin:.5em auto 0;padding:0">{html.escape(caption)}</figcaption>'
+    )
     return f'<figure class="{kind} tex2jax_ignore" style="margin:.5em 0;color:inherit">{body}{text}{tail}</figure>'
 
 
@@ -398,7 +400,7 @@ def _page_element(
     sliders = "".join(_slider(names[name], values, values.index(begin[name])) for name, values in grid.items())
     store = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")
     tail = (
-        "<noscript><p>The sliders need JavaScript; the figure shows their first position.</p></noscript>"
+        "<noscript><p>The sliders need JavaScript; the figure shows where they start.</p></noscript>"
         f'<script type="application/json">{store}</script><script>{_SCRIPT}</script>'
     )
     body = sliders + _image(frames[first], said[first][1], inches, size)
