@@ -1,7 +1,7 @@
-"""The book's figures: one style, one colour and line per method, alt text everywhere, sliders that work without a kernel.
+"""The book's figures: one style, one look per method, alt text everywhere, and sliders that need no kernel.
 
-``show`` displays a finished figure, ``explore`` one that sliders redraw. Each emits one self-contained HTML element: images
-are embedded, nothing is fetched, and it reads the same on a light and on a dark page.
+``show`` displays a finished figure, ``explore`` one that sliders redraw. Each emits one self-contained HTML element:
+images are embedded, nothing is fetched, and it reads the same on a light and on a dark page.
 """
 
 import ast
@@ -16,11 +16,12 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from s5lib.config import check_choice, check_positive_int, check_shape, did_you_mean, require
+from s5lib.config import check_choice, check_positive_int, check_shape, require
 
 plt: Any = require("matplotlib.pyplot", "viz")
 
@@ -58,7 +59,7 @@ DPI = 160  # of embedded pixels: 6.4 in become 1024, sharp at the 640 they are s
 
 
 def use_style() -> None:
-    """Set matplotlib's defaults for the book: 6.4 inches wide, 12 point type that a phone still shows, opaque white ground.
+    """Set matplotlib's defaults for the book: 6.4 inches wide, 12 point type, opaque white ground.
 
     Example:
         >>> use_style()
@@ -205,9 +206,9 @@ def _data_uri(data: bytes, kind: str) -> str:
 
 def _image(source: str, alt: str, inches: float, size: tuple[int, int] | None = None) -> str:
     # dark-light: the theme's own class for images that must not be dimmed on a dark page.
-    card = f"display:block;width:100%;max-width:{100 * inches:.0f}px;height:auto;background:#fff;border-radius:.25em;margin:0 auto"
+    width = f"display:block;width:100%;max-width:{100 * inches:.0f}px;height:auto;margin:0 auto"
     frame = f' width="{size[0]}" height="{size[1]}"' if size else ""
-    return f'<img class="dark-light" src="{source}" alt="{html.escape(alt)}"{frame} style="{card}">'
+    return f'<img class="dark-light" src="{source}" alt="{html.escape(alt)}"{frame} style="{width};background:#fff;border-radius:.25em">'
 
 
 def _figure(kind: str, body: str, caption: str, tail: str = "") -> str:
@@ -272,8 +273,8 @@ def explore(
 ) -> None:
     """Display a figure with one slider per axis.
 
-    With a live kernel the sliders are ipywidgets and ``draw`` runs when one moves. While the book is built (``S5LIB_BUILD=1``)
-    every combination is drawn beforehand, into one HTML element whose sliders need neither kernel nor network.
+    With a live kernel the sliders are ipywidgets and ``draw`` runs when one moves. While the book is built
+    (``S5LIB_BUILD=1``) every combination is drawn beforehand, into one HTML element that needs no kernel and no network.
 
     Args:
         draw: called as ``draw(**values)``; returns a matplotlib Figure.
@@ -286,26 +287,35 @@ def explore(
         ValueError: no axis, an empty one, a name or value that is not among the axes, or too many combinations.
     """
     grid = {name: list(values) for name, values in axes.items()}
-    names = _check_axes(grid, labels or {})
-    begin = _check_start(grid, start or {})
+    wish = _Exploration(draw, caption, alt, grid, _check_axes(grid, labels or {}), _check_start(grid, start or {}))
+    if os.environ.get("S5LIB_BUILD") == "1":
+        _display(_page_element(wish), f"[figure with sliders] {wish.words(wish.start)[0]}")
+    elif _in_kernel():
+        require("IPython", "viz").display.display(_live_widgets(wish))
+    else:
+        show(wish.frame(wish.start), *wish.words(wish.start))
 
-    def words(values: dict[str, Any]) -> tuple[str, str]:
-        said = [
-            (name, text(**values) if callable(text) else text) for name, text in (("caption", caption), ("alt", alt))
-        ]
-        return _check_text(*said[0]), _check_text(*said[1])
 
-    def frame(values: dict[str, Any]) -> Any:
-        fig = draw(**values)
+@dataclass(frozen=True)
+class _Exploration:
+    """What explore() was asked for, checked; ``labels`` and ``start`` have an entry for every axis of ``grid``."""
+
+    draw: Callable[..., Any]
+    caption: Words
+    alt: Words
+    grid: dict[str, list]
+    labels: dict[str, str]
+    start: dict[str, Any]
+
+    def frame(self, values: dict[str, Any]) -> Any:
+        fig = self.draw(**values)
         _check_figure("what draw returns", fig)
         return fig
 
-    if os.environ.get("S5LIB_BUILD") == "1":
-        _display(_page_element(frame, words, grid, names, begin), f"[figure with sliders] {words(begin)[0]}")
-    elif _in_kernel():
-        _live_widgets(frame, words, grid, names, begin)
-    else:
-        show(frame(begin), *words(begin))
+    def words(self, values: dict[str, Any]) -> tuple[str, str]:
+        """The caption and the alt text at these values."""
+        caption, alt = (text(**values) if callable(text) else text for text in (self.caption, self.alt))
+        return _check_text("caption", caption), _check_text("alt", alt)
 
 
 def _check_axes(grid: dict[str, list], labels: Mapping[str, str]) -> dict[str, str]:
@@ -327,9 +337,7 @@ def _check_start(grid: dict[str, list], start: Mapping[str, Any]) -> dict[str, A
     for name, value in start.items():
         check_choice("a key of start", name, list(grid))
         if value not in grid[name]:
-            raise ValueError(
-                f"start[{name!r}] must be one of {grid[name]}; got {value!r}.{did_you_mean(value, map(str, grid[name]))}"
-            )
+            raise ValueError(f"start[{name!r}] must be one of {grid[name]}; got {value!r}")
     return {name: start.get(name, values[0]) for name, values in grid.items()}
 
 
@@ -340,21 +348,19 @@ def _say(value: Any) -> str:
     return str(value)
 
 
-def _live_widgets(
-    frame: Callable, words: Callable, grid: dict[str, list], names: dict[str, str], begin: dict[str, Any]
-) -> None:
+def _live_widgets(wish: _Exploration) -> Any:
     # Only widgets that both ipywidgets 7 (Colab) and 8 have. One HTML widget swaps image, alt text and caption at once.
     widgets = require("ipywidgets", "viz")
-    memory: dict[tuple, str] = {}
+    drawn: dict[tuple, str] = {}
 
     def element(values: dict[str, Any]) -> str:
         key = tuple(values.values())
-        if key not in memory:
-            fig = frame(values)
-            caption, alt = words(values)
-            memory[key] = _figure("s5lib-figure", _image(_data_uri(*_encode(fig)), alt, fig.get_figwidth()), caption)
+        if key not in drawn:
+            fig = wish.frame(values)
+            caption, alt = wish.words(values)
+            drawn[key] = _figure("s5lib-figure", _image(_data_uri(*_encode(fig)), alt, fig.get_figwidth()), caption)
             plt.close(fig)
-        return memory[key]
+        return drawn[key]
 
     def redraw(_: Any) -> None:
         try:
@@ -365,46 +371,44 @@ def _live_widgets(
     sliders = {
         name: widgets.SelectionSlider(
             options=[(_say(value), value) for value in values],
-            value=begin[name],
-            description=names[name],
+            value=wish.start[name],
+            description=wish.labels[name],
             style={"description_width": "initial"},
             layout={"width": "95%", "max_width": "640px"},
         )
-        for name, values in grid.items()
+        for name, values in wish.grid.items()
     }
-    page = widgets.HTML(element(begin))
+    page = widgets.HTML(element(wish.start))
     for slider in sliders.values():
         slider.observe(redraw, names="value")
-    require("IPython", "viz").display.display(widgets.VBox([*sliders.values(), page]))
+    return widgets.VBox([*sliders.values(), page])
 
 
-def _page_element(
-    frame: Callable, words: Callable, grid: dict[str, list], names: dict[str, str], begin: dict[str, Any]
-) -> str:
-    combinations = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+def _page_element(wish: _Exploration) -> str:
+    combinations = [dict(zip(wish.grid, values, strict=True)) for values in itertools.product(*wish.grid.values())]
+    words = [wish.words(values) for values in combinations]
     images, inches = [], 0.0
     for values in combinations:
-        fig = frame(values)
+        fig = wish.frame(values)
         images.append(_pixels(fig))
         inches = max(inches, fig.get_figwidth())
         plt.close(fig)
     frames, size = _compress(images)
-    said = [words(values) for values in combinations]
     data = {
-        "values": [[_say(value) for value in values] for values in grid.values()],
+        "values": [[_say(value) for value in values] for values in wish.grid.values()],
         "frames": frames,
-        "captions": [caption for caption, _ in said],
-        "alts": [alt for _, alt in said],
+        "captions": [caption for caption, _ in words],
+        "alts": [alt for _, alt in words],
     }
-    first = combinations.index(begin)
-    sliders = "".join(_slider(names[name], values, values.index(begin[name])) for name, values in grid.items())
-    store = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")
+    store = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")  # so that no text can end the script
     tail = (
         "<noscript><p>The sliders need JavaScript; the figure shows where they start.</p></noscript>"
         f'<script type="application/json">{store}</script><script>{_SCRIPT}</script>'
     )
-    body = sliders + _image(frames[first], said[first][1], inches, size)
-    return _figure("s5lib-explore", body, said[first][0], tail)
+    sliders = (_slider(wish.labels[name], values, values.index(wish.start[name])) for name, values in wish.grid.items())
+    first = combinations.index(wish.start)
+    caption, alt = words[first]
+    return _figure("s5lib-explore", "".join(sliders) + _image(frames[first], alt, inches, size), caption, tail)
 
 
 def _slider(label: str, values: list, place: int) -> str:
@@ -412,8 +416,8 @@ def _slider(label: str, values: list, place: int) -> str:
     row = "display:block;max-width:640px;margin:0 auto .6em;color:inherit;font-size:1em"
     return (
         f'<label style="{row}"><span>{text} = <output style="color:inherit;font-weight:bold">{now}</output></span>'
-        f'<input type="range" min="0" max="{len(values) - 1}" step="1" value="{place}" autocomplete="off" aria-label="{text}" '
-        f'aria-valuetext="{now}" title="drag, or use the arrow keys" '
+        f'<input type="range" min="0" max="{len(values) - 1}" step="1" value="{place}" autocomplete="off" '
+        f'aria-label="{text}" aria-valuetext="{now}" title="drag, or use the arrow keys" '
         'style="display:block;width:100%;height:1.6em;margin:0;cursor:pointer;accent-color:#0072B2"></label>'
     )
 
