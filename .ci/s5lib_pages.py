@@ -1,4 +1,4 @@
-"""Sphinx extension: what the page needs of our docstrings' closing lines ("Source: ...") and of shapes such as (T, *S)."""
+"""Sphinx extension: docstrings as our pages need them, and no scripts that would ask another machine for anything."""
 
 import re
 
@@ -7,7 +7,7 @@ STAR = re.compile(r"(?<![\w*`])\*(?=\w+[,)])")
 
 
 def process(app, what, name, obj, options, lines: list[str]) -> None:
-    """Rewrite one docstring in place, before napoleon reads its sections."""
+    """Set one docstring's closing lines ("Source: ...") and shapes such as (T, *S), before napoleon reads its sections."""
     written: list[str] = []
     closing = False
     for line in lines:
@@ -24,6 +24,14 @@ def process(app, what, name, obj, options, lines: list[str]) -> None:
     lines[:] = written
 
 
+def without_thebe(app, config) -> None:
+    """Leave out sphinx-thebe, which Jupyter Book always loads: live kernels from a server on the net are not for this book."""
+    for name, listeners in app.events.listeners.items():
+        app.events.listeners[name] = [one for one in listeners if not one.handler.__module__.startswith("sphinx_thebe")]
+    app.registry.css_files[:] = [file for file in app.registry.css_files if "thebe" not in file[0]]
+
+
 def setup(app) -> dict:
     app.connect("autodoc-process-docstring", process, priority=400)
+    app.connect("config-inited", without_thebe)
     return {"parallel_read_safe": True}
