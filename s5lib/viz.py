@@ -206,9 +206,9 @@ def _data_uri(data: bytes, kind: str) -> str:
 
 def _image(source: str, alt: str, inches: float, size: tuple[int, int] | None = None) -> str:
     # dark-light: the theme's own class for images that must not be dimmed on a dark page.
-    width = f"display:block;width:100%;max-width:{100 * inches:.0f}px;height:auto;margin:0 auto"
+    css = f"display:block;width:100%;max-width:{100 * inches:.0f}px;height:auto;margin:0 auto;background:#fff"
     frame = f' width="{size[0]}" height="{size[1]}"' if size else ""
-    return f'<img class="dark-light" src="{source}" alt="{html.escape(alt)}"{frame} style="{width};background:#fff;border-radius:.25em">'
+    return f'<img class="dark-light" src="{source}" alt="{html.escape(alt)}"{frame} style="{css};border-radius:.25em">'
 
 
 def _figure(kind: str, body: str, caption: str, tail: str = "") -> str:
