@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.linalg
 
-from s5lib.config import check_positive_int, check_real
+from s5lib.config import check_positive_int, check_real, check_shape
 
 __all__ = ["hippo_eig", "hippo_legs", "hippo_normal", "legs_online", "legs_reconstruct", "timescale_init"]
 
@@ -88,7 +88,7 @@ def legs_reconstruct(coefficients: np.ndarray, position: np.ndarray) -> np.ndarr
     Returns:
         (..., K), float64.
     Raises:
-        ValueError: a position lies outside [0, 1].
+        ValueError: a shape is wrong, or a position lies outside [0, 1].
     Example:
         >>> legs_reconstruct(np.array([3.0, 0.0]), np.array([0.0, 0.5, 1.0])).tolist()
         [3.0, 3.0, 3.0]
@@ -98,6 +98,9 @@ def legs_reconstruct(coefficients: np.ndarray, position: np.ndarray) -> np.ndarr
     check_real("coefficients", coefficients)
     check_real("position", position)
     coefficients, position = np.asarray(coefficients, np.float64), np.asarray(position, np.float64)
+    if coefficients.ndim == 0 or coefficients.shape[-1] == 0:
+        raise ValueError(f"coefficients must have shape (..., N) with N >= 1; got {coefficients.shape}")
+    check_shape("position", position, ("K",))
     if np.any((position < 0) | (position > 1)):
         raise ValueError(f"position must lie in [0, 1]; got values from {position.min()} to {position.max()}")
     N = coefficients.shape[-1]

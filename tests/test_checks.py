@@ -2,12 +2,17 @@
 
 import re
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.linalg
 
 from s5lib import checks
 from s5lib.checks import Hint, Verdict, call, compare, graded, parts
+from s5lib.hippo import hippo_eig
+from s5lib.s5 import S5SSM, S5Block
+from s5lib.supervised import num_params
 
 
 @graded
@@ -88,6 +93,83 @@ def test_every_check_is_public():
 
 
 # --- chapter 1
+
+
+def test_fade_step():
+    assert_graded(
+        checks.check_fade_step,
+        right=[0.002, 2 / 1000, np.float32(0.002), np.array(0.002)],
+        wrong=[0.001, 0.0005, 500, 2000.0, 2 * np.log(2) / 1000, 0.3, "0.002", [0.002, 0.002]],
+    )
+
+
+def recall_at(position, scaled=True):
+    def recall(x, t, k):
+        n = np.arange(len(x))
+        curves = np.polynomial.legendre.legvander([2 * position(t, k) - 1], len(x) - 1)[0]
+        return float(x @ (curves * np.sqrt(2 * n + 1) if scaled else curves))
+
+    return recall
+
+
+def test_recall():
+    middle = recall_at(lambda t, k: (t - k - 0.5) / t)
+    assert_graded(
+        checks.check_recall,
+        right=[
+            middle,
+            lambda x, t, k: np.array([middle(x, t, k)]),
+            lambda x, t, k: np.float32(middle(x, t, k)).astype(float),
+        ],
+        wrong=[
+            recall_at(lambda t, k: (k + 0.5) / t),
+            recall_at(lambda t, k: (t - k) / t),
+            recall_at(lambda t, k: (t - k - 1) / t),
+            recall_at(lambda t, k: (t - k - 0.5) / t, scaled=False),
+            recall_at(lambda t, k: np.exp(-k)),
+            lambda x, t, k: x,
+        ],
+        stub=stub,
+    )
+
+
+def kernel_from_half(Lambda, V, B, s):
+    return 2 * ((np.exp(np.outer(s, Lambda)) * (V.conj().T @ B)) @ V.T).real
+
+
+def test_kernel_from_half():
+    def waves(Lambda, s):
+        return np.exp(np.outer(s, Lambda))
+
+    assert_graded(
+        checks.check_kernel_from_half,
+        right=[
+            kernel_from_half,
+            lambda Lambda, V, B, s: 2 * np.einsum("np,kp,p->kn", V, waves(Lambda, s), V.conj().T @ B).real,
+            lambda Lambda, V, B, s: jnp.asarray(kernel_from_half(Lambda, V, B, s)),
+        ],
+        wrong=[
+            lambda Lambda, V, B, s: kernel_from_half(Lambda, V, B, s) / 2,
+            lambda Lambda, V, B, s: 2 * (waves(Lambda, s) * (V.conj().T @ B)) @ V.T,
+            lambda Lambda, V, B, s: 2 * ((waves(Lambda, s) * (V.T @ B)) @ V.T).real,
+            lambda Lambda, V, B, s: 2 * (waves(Lambda, s) * (V.conj().T @ B)).real @ V.real.T,
+            lambda Lambda, V, B, s: 2 * ((waves(Lambda, s) * (V.conj().T @ B)) @ V.conj().T).real,
+            lambda Lambda, V, B, s: kernel_from_half(Lambda, V, B, s).T,
+            lambda Lambda, V, B, s: np.zeros((7, 7)),
+        ],
+        stub=stub,
+    )
+
+
+def test_best_step():
+    assert_graded(
+        checks.check_best_step,
+        right=[0.025, np.float32(0.023)],
+        wrong=[0.003, 0.05, 150, [0.01, 0.02], 2 / 1000],
+    )
+    assert "too small" in checks.check_best_step(0.002).message
+    assert "too large" in checks.check_best_step(0.1).message
+
 
 # --- chapter 2
 
@@ -193,3 +275,114 @@ def test_run_uneven():
 # --- chapter 3
 
 # --- chapter 4
+
+
+def test_block_parameters():
+    ssm, norm, gate = 60 + 8000 + 100, 200, 20200
+    right = ssm + norm + gate
+    assert_graded(
+        checks.check_block_parameters,
+        right=[right, float(right), np.int64(right)],
+        wrong=[
+            ssm,
+            ssm + gate,
+            ssm + norm,
+            right - 200,
+            right - 100,
+            right - 20,
+            right - 10100,
+            right - 4020,
+            7,
+            "many",
+        ],
+    )
+    block = S5Block(S5SSM(features=100, state_size=40))
+    params = block.init(jax.random.key(0), block.initial_carry(1), jnp.ones((1, 1, 100)))
+    assert num_params(params) == right
+
+
+def s5_step(prepared, D, carry, u, reset, clear=None, gain=1, skip=1, late=False, driven_too=1, flip=False):
+    driven = jax.lax.complex(*jnp.split(u @ prepared.B_stacked, 2, axis=-1))
+    clear = clear or (lambda flag, state: jnp.where(flag[:, None], 0, state))
+    previous = carry if late else clear(~reset if flip else reset, carry)
+    state = prepared.Lambda_bar * previous + driven_too * driven
+    state = clear(reset, state) if late else state
+    y = gain * jnp.concatenate([state.real, state.imag], axis=-1) @ prepared.C_stacked + skip * D * u
+    return state, y
+
+
+def test_s5_step():
+    assert_graded(
+        checks.check_s5_step,
+        right=[s5_step, lambda *a: list(s5_step(*a))],
+        wrong=[
+            lambda *a: s5_step(*a, clear=lambda flag, state: state),
+            lambda *a: s5_step(*a, late=True),
+            lambda *a: s5_step(*a, flip=True),
+            lambda *a: s5_step(*a, clear=lambda flag, state: state * (1 - flag[:, None])),  # NaN survives
+            lambda *a: s5_step(*a, gain=2),
+            lambda *a: s5_step(*a, skip=0),
+            lambda *a: s5_step(*a, driven_too=0),
+            lambda *a: s5_step(*a)[1],
+            lambda prepared, *a: s5_step(prepared._replace(Lambda_bar=1), *a),
+            lambda *a: (s5_step(*a)[0], s5_step(*a)[0]),
+        ],
+        stub=stub,
+    )
+    assert "NaN" in checks.check_s5_step(lambda *a: s5_step(*a, clear=lambda f, s: s * (1 - f[:, None]))).message
+
+
+def test_block_start():
+    def blocks(N, J, arrange=np.tile):
+        Lambda, V = hippo_eig(N // J)
+        return arrange(Lambda, J), scipy.linalg.block_diag(*[V] * J)
+
+    def shuffled(N, J):  # another order, other phases, the other half of the pairs: as right
+        Lambda, V = hippo_eig(N, J)
+        order = np.random.default_rng(0).permutation(N // 2)
+        return Lambda[order].conj(), V[:, order].conj() * np.exp(1j * np.arange(N // 2))
+
+    def twice(N, J):  # the first pair whole, the last pair not at all
+        Lambda, V = hippo_eig(N, J)
+        return np.append(Lambda[:-1], Lambda[0].conj()), np.column_stack([V[:, :-1], V[:, 0].conj()])
+
+    assert_graded(
+        checks.check_block_start,
+        right=[blocks, lambda N, J: hippo_eig(N, J), shuffled],
+        wrong=[
+            lambda N, J: blocks(N, J, np.repeat),
+            lambda N, J: hippo_eig(N),
+            lambda N, J: hippo_eig(N, J, conjugate=False),
+            lambda N, J: hippo_eig(N // J),
+            lambda N, J: (blocks(N, J)[0], np.vstack([hippo_eig(N // J)[1]] * J)),
+            lambda N, J: (blocks(N, J)[0], 2 * blocks(N, J)[1]),
+            lambda N, J: (-blocks(N, J)[0], blocks(N, J)[1]),
+            lambda N, J: blocks(N, J)[0],
+            twice,
+        ],
+        stub=stub,
+    )
+
+
+def test_steps_to_overflow():
+    def simulated(growth, step, clip=False):
+        ssm = S5SSM(features=1, state_size=2, clip_eigs=clip)
+        x = jnp.ones((int(200 / (growth * step)), 1, 1))
+        params = ssm.init(jax.random.key(0), ssm.initial_carry(1), x)["params"]
+        given = {"Lambda_re": jnp.array([growth]), "Lambda_im": jnp.zeros(1), "log_step": jnp.log(jnp.array([step]))}
+        _, y = ssm.apply({"params": {**params, **given}}, ssm.initial_carry(1), x)
+        return int(jnp.argmax(~jnp.isfinite(y[:, 0, 0]))) + 1
+
+    assert_graded(
+        checks.check_steps_to_overflow,
+        right=[simulated, lambda growth, step: 88.7 / (growth * step)],
+        wrong=[
+            lambda growth, step: simulated(growth, step, clip=True),
+            lambda growth, step: 88.7 / growth,
+            lambda growth, step: 709.8 / (growth * step),
+            lambda growth, step: np.inf,
+            lambda growth, step: np.ones(3),
+            lambda growth, step: 40.0,
+        ],
+        stub=stub,
+    )
