@@ -1,0 +1,89 @@
+"""When a chapter runs again: its own key, not only its code cells."""
+
+import nbformat
+import pytest
+
+from .chapters import ROOT  # which puts .ci on the path
+
+import execute  # isort: skip
+import reach  # isort: skip
+
+
+def names(code: str) -> set[str]:
+    return {path.stem for path in reach.reached_modules(code)}
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from s5lib import linear_scan",
+        "import s5lib\ns5lib.linear_scan",
+        "from s5lib.scan import linear_scan",
+        "from s5lib import scan",
+        "import s5lib.scan",
+        "%matplotlib inline\nif True:\n    !pip list\nfrom s5lib import resettable",
+    ],
+)
+def test_reach_finds_every_way_to_import(code):
+    assert names(code) >= {"scan", "config"}
+    assert not names(code) & {"s5", "viz", "experiments"}
+
+
+def test_reach_follows_imports_between_modules():
+    assert names("from s5lib import S5Stack") >= {"s5", "scan", "discretize", "hippo", "config"}
+    assert names("import numpy as np\nnp.zeros(3)") == set()
+    assert all(path.is_relative_to(ROOT / "s5lib") for path in reach.reached_modules("from s5lib import S5Stack"))
+
+
+def test_code_hash_ignores_words_and_sees_code(tmp_path):
+    file = tmp_path / "module.py"
+    versions = []
+    for text in ['"""One."""\nx = 1\n', '"""Two."""\n# a comment\nx = 1\n', '"""Two."""\nx = 2\n']:
+        file.write_text(text)
+        versions.append(reach.code_hash(file))
+    assert versions[0] == versions[1] != versions[2]
+
+
+def test_key_depends_on_code_and_budget_not_on_text():
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("One"), nbformat.v4.new_code_cell("1 + 1")])
+    key = execute.cache_key(book, "smoke")
+    book.cells[0].source = "Two"
+    assert execute.cache_key(book, "smoke") == key
+    assert execute.cache_key(book, "cpu") != key
+    book.cells[1].source = "1 + 2"
+    assert execute.cache_key(book, "smoke") != key
+
+
+def test_key_sees_stored_results(tmp_path, monkeypatch):
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1 + 1")])
+    monkeypatch.setattr(execute, "ROOT", tmp_path)
+    (tmp_path / "book/results").mkdir(parents=True)
+    key = execute.cache_key(book, "smoke")
+    (tmp_path / "book/results/run.json").write_text("{}")
+    assert execute.cache_key(book, "smoke") != key
+
+
+def test_new_text_takes_over_old_outputs(tmp_path):
+    old = nbformat.v4.new_notebook(
+        cells=[
+            nbformat.v4.new_code_cell("1 + 1", outputs=[nbformat.v4.new_output("stream", text="2")], execution_count=1),
+            nbformat.v4.new_markdown_cell("the stamp"),
+        ],
+        metadata={"s5lib": {"key": "k", "date": "then"}},
+    )
+    new = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("Words"), nbformat.v4.new_code_cell("1 + 1")])
+    execute.merge_text(new, old, tmp_path / "out.ipynb")
+    merged = nbformat.read(tmp_path / "out.ipynb", as_version=4)
+    assert [cell.source for cell in merged.cells] == ["Words", "1 + 1", "the stamp"]
+    assert merged.cells[1].outputs[0].text == "2"
+
+
+def test_tidy_keeps_a_progress_bars_last_state():
+    bar = nbformat.v4.new_output("stream", name="stderr", text="\r 0%|\r 50%|\r100%|\n")
+    widget = nbformat.v4.new_output(
+        "display_data", data={"application/vnd.jupyter.widget-view+json": {"model_id": "1"}, "text/plain": "VBox()"}
+    )
+    cell = nbformat.v4.new_code_cell("x", outputs=[bar, widget])
+    execute.tidy(cell)
+    assert cell.outputs[0].text == "100%|\n"
+    assert list(cell.outputs[1].data) == ["text/plain"]

@@ -1,0 +1,74 @@
+"""The library's modules import one way: each only those above it in the order of the book."""
+
+import ast
+import pathlib
+
+import pytest
+
+PACKAGE = pathlib.Path(__file__).resolve().parents[1] / "s5lib"
+ORDER = [
+    "config", "hippo", "discretize", "scan", "s5", "memory", "distributions", "envs", "networks", "supervised", "ppo", "replay",
+    "amago", "parallel", "runs", "experiments", "stats", "viz", "checks", "cli", "__main__",
+]  # fmt: skip
+EVERYWHERE = {"jax", "flax", "optax", "numpy", "scipy"}  # JAX itself brings scipy
+FIGURES = {"matplotlib", "IPython", "ipywidgets"}
+FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
+
+
+def module_of(path: pathlib.Path) -> str:
+    """The module of the order that a file belongs to; files of a package count as the package."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported(path: pathlib.Path) -> set[str]:
+    """Dotted names a file imports, at its top or inside a function, `require("name", ...)` included."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name} imports relatively; write s5lib in full"
+            names |= (
+                {f"{node.module}.{alias.name}" for alias in node.names} if node.module == "s5lib" else {node.module}
+            )
+        elif (
+            isinstance(node, ast.Call)
+            and getattr(node.func, "id", "") == "require"
+            and isinstance(node.args[0], ast.Constant)
+        ):
+            names.add(node.args[0].value)
+    return names
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_only_what_stands_above(path):
+    own = module_of(path)
+    assert own in ORDER, f"{own} has no place in the order of modules"
+    for name in imported(path):
+        parts = name.split(".")
+        if parts[0] == "s5lib" and parts[1] != own:
+            assert parts[1] in ORDER, f"{own} imports {name}: name the module, not what s5lib/__init__.py passes on"
+            assert ORDER.index(parts[1]) < ORDER.index(own), f"{own} imports {parts[1]}, which stands below it"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_figures_live_in_viz_alone(path):
+    tops = {name.split(".")[0] for name in imported(path)}
+    if module_of(path) != "viz":
+        assert not tops & FIGURES, f"{path.name} imports {tops & FIGURES}: figures belong in viz.py"
+
+
+def test_modules_of_the_core_load_with_core_packages_only():
+    """At the top of a file stand the standard library, s5lib and the packages s5lib always has; viz.py may ask for more."""
+    import sys
+
+    for path in FILES:
+        if module_of(path) in ("viz", "cli", "__main__"):
+            continue
+        tree = ast.parse(path.read_text())
+        tops = {alias.name for node in tree.body if isinstance(node, ast.Import) for alias in node.names}
+        tops |= {node.module for node in tree.body if isinstance(node, ast.ImportFrom)}
+        outside = {name.split(".")[0] for name in tops} - set(sys.stdlib_module_names) - EVERYWHERE - {"s5lib"}
+        assert not outside, (
+            f"{path.name} needs {outside} as soon as it is imported; use config.require where it is used"
+        )
