@@ -1,0 +1,225 @@
+"""The training loop: resume to the bit, guards, divergence, and the form of stored results."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from s5lib import runs
+from s5lib.supervised import DigitsConfig
+
+
+class State(NamedTuple):
+    params: Any
+    key: jax.Array
+
+
+class Learner(NamedTuple):
+    init: Any
+    update: Any
+    evaluate: Any
+
+
+@dataclass(frozen=True)
+class Walk:
+    """A learner that costs nothing: a random walk, whose loss becomes NaN at ``breaks``."""
+
+    num_updates: int = 7
+    width: float = 1.0
+    breaks: int = 0
+
+    def make(self):
+        def init(key):
+            return State({"params": {"w": jnp.zeros(3), "z": jnp.zeros(2, jnp.complex64), "n": jnp.int32(0)}}, key)
+
+        def update(state):
+            key, draw = jax.random.split(state.key)
+            p = state.params["params"]
+            count = p["n"] + 1
+            w = p["w"] + self.width * jax.random.normal(draw, (3,))
+            loss = jnp.where(count == self.breaks, jnp.nan, w.sum())
+            return State({"params": {"w": w, "z": p["z"] + 1j, "n": count}}, key), {"loss": loss, "count": count}
+
+        return Learner(init, update, lambda state: {"end": state.params["params"]["w"].sum()})
+
+
+def same(a, b):
+    jax.tree.map(np.testing.assert_array_equal, a.params, b.params)
+    for name in set(a.metrics) - {"wall_time"}:
+        np.testing.assert_array_equal(a.metrics[name], b.metrics[name])
+    assert a.final == b.final
+
+
+def test_a_run_gives_metrics_score_and_weights(tmp_path):
+    seen = []
+    result = runs.train(Walk(), 3, tmp_path, progress=False, callback=seen.append)
+    assert result.metrics["update"].tolist() == [1, 2, 3, 4, 5, 6, 7]
+    assert [row["loss"] for row in seen] == result.metrics["loss"].tolist()
+    assert result.final["end"] == pytest.approx(result.params["params"]["w"].sum())
+    assert np.all(np.diff(result.metrics["wall_time"]) >= 0) and result.wall_time == result.metrics["wall_time"][-1]
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert lines == seen
+    assert {"versions", "processor", "commit", "cores", "compile_seconds"} <= set(result.provenance)
+
+
+def test_a_run_is_a_function_of_config_and_seed():
+    first, again, other = (runs.train(Walk(), seed, progress=False) for seed in (0, 0, 1))
+    same(first, again)
+    assert first.metrics["loss"][0] != other.metrics["loss"][0]
+
+
+def test_chunks_of_any_length_cover_the_run_exactly():
+    result = runs.train(Walk(num_updates=250), 0, progress=False)  # chunks of 3, then one of 1
+    assert result.metrics["count"].tolist() == list(range(1, 251))
+
+
+KILLED = """
+import os, signal, sys
+sys.path.insert(0, {tests!r})
+from s5lib import runs
+from test_runs import Walk
+from s5lib.supervised import DigitsConfig
+def stop(row):
+    if row["update"] == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+runs.train({config}, 5, {out!r}, progress=False, callback=stop, save_every={every})
+"""
+
+
+@pytest.mark.parametrize("every", [0.0, 1e9], ids=["checkpoint at each chunk", "no checkpoint yet"])
+def test_a_killed_run_resumes_to_the_bit(tmp_path, every):
+    config = DigitsConfig(memory="gru", features=8, layers=1, batch_size=256, num_updates=5)
+    code = KILLED.format(tests=os.path.dirname(__file__), config=config, out=str(tmp_path / "a"), every=every)
+    killed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    seen = []
+    resumed = runs.train(config, 5, tmp_path / "a", progress=False, callback=seen.append)
+    assert [row["update"] for row in seen] == ([3, 4, 5] if every == 0 else [1, 2, 3, 4, 5])
+    whole = runs.train(config, 5, tmp_path / "b", progress=False)
+    same(resumed, whole)
+    kept = [[json.loads(line) for line in (tmp_path / run / "metrics.jsonl").read_text().splitlines()] for run in "ab"]
+    for row in (*kept[0], *kept[1]):
+        del row["wall_time"]
+    assert kept[0] == kept[1]
+
+
+def test_an_interrupted_run_saves_and_goes_on(tmp_path):
+    def interrupt(row):
+        if row["update"] == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        runs.train(Walk(), 0, tmp_path, progress=False, callback=interrupt)
+    with open(tmp_path / "metrics.jsonl", "a") as file:
+        file.write('{"update": 5, "loss')  # torn by a crash
+    seen = []
+    resumed = runs.train(Walk(), 0, tmp_path, progress=False, callback=seen.append)
+    assert [row["update"] for row in seen] == [5, 6, 7]
+    same(resumed, runs.train(Walk(), 0, progress=False))
+
+
+def test_a_finished_run_is_read_back_not_run_again(tmp_path):
+    first = runs.train(Walk(), 0, tmp_path, progress=False)
+    seen = []
+    second = runs.train(Walk(), 0, tmp_path, progress=False, callback=seen.append)
+    assert seen == []
+    same(first, second)
+    np.testing.assert_array_equal(first.metrics["wall_time"], second.metrics["wall_time"])
+
+
+def test_a_folder_of_another_run_is_refused_and_replaced_only_on_request(tmp_path):
+    runs.train(Walk(), 0, tmp_path, progress=False)
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(ValueError, match=r"holds another run \(width: 1.0 there, 2.0 now\).*resume=False"):
+        runs.train(Walk(width=2.0), 0, tmp_path, progress=False)
+    with pytest.raises(ValueError, match=r"seed: 0 there, 1 now"):
+        runs.train(Walk(), 1, tmp_path, progress=False)
+    replaced = runs.train(Walk(width=2.0), 1, tmp_path, resume=False, progress=False)
+    same(replaced, runs.train(Walk(width=2.0), 1, progress=False))
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_a_diverged_run_stops_and_keeps_its_last_good_checkpoint(tmp_path):
+    with pytest.raises(runs.DivergedError, match=r"at update 4: loss = nan\. The checkpoint after update 3"):
+        runs.train(Walk(breaks=4), 0, tmp_path, progress=False)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir() if path.name.isdigit()] == ["3"]
+    assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 3
+    with pytest.raises(runs.DivergedError, match="Nothing was kept: out is None"):
+        runs.train(Walk(breaks=4), 0, progress=False)
+
+
+def test_parameters_that_are_not_finite_stop_a_run_too():
+    with pytest.raises(runs.DivergedError, match=r"a parameter is not finite|loss = "):
+        runs.train(Walk(width=float("inf")), 0, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (({"lr": 1},), TypeError, "config must be an instance of a dataclass"),
+        ((State({}, 0),), TypeError, "config must be an instance of a dataclass"),
+        ((Walk(num_updates=0),), ValueError, "config.num_updates must be a positive integer"),
+        ((Walk(), 0.5), TypeError, "seed must be an integer; got 0.5"),
+    ],
+)
+def test_bad_arguments_are_refused(arguments, error, message):
+    with pytest.raises(error, match=message):
+        runs.train(*arguments, progress=False)
+
+
+def test_a_learner_of_your_own_takes_the_place_of_make():
+    @dataclass(frozen=True)
+    class Bare:
+        num_updates: int = 2
+
+    with pytest.raises(TypeError, match="pass learner="):
+        runs.train(Bare(), progress=False)
+    assert runs.train(Bare(), progress=False, learner=Walk().make()).metrics["loss"].shape == (2,)
+
+
+def test_while_the_book_is_built_a_run_prints_one_line(monkeypatch, capsys):
+    monkeypatch.setenv("S5LIB_BUILD", "1")
+    runs.train(Walk(), 0)
+    printed = capsys.readouterr()
+    assert printed.err == "" and printed.out.startswith("Walk: 7 updates in ") and printed.out.count("\n") == 1
+
+
+def test_outside_a_build_a_bar_is_shown(monkeypatch, capsys):
+    monkeypatch.delenv("S5LIB_BUILD", raising=False)
+    runs.train(Walk(), 0)
+    assert "7/7" in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+    with pytest.raises(ImportError, match="tqdm is not installed; install it with: pip install"):
+        runs.train(Walk(), 0)
+
+
+def test_stored_runs_are_small_and_read_back(tmp_path, monkeypatch):
+    result = runs.train(Walk(num_updates=450), 0, progress=False)
+    monkeypatch.setattr(runs, "results_folder", lambda: tmp_path)
+    for seed in (0, 1):
+        runs.store("walk", "cpu", runs.Result(**{**vars(result), "seed": seed}))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["walk.npz", "walk.seed0.json", "walk.seed1.json"]
+    assert runs.stored_names() == ["walk"]
+    found = runs.stored("walk")
+    assert [run.seed for run in found] == [0, 1]
+    assert len(found[0].metrics["loss"]) == 200
+    assert found[0].metrics["update"][[0, -1]].tolist() == [1, 450]
+    kept = found[0].metrics["update"].astype(int) - 1
+    np.testing.assert_allclose(found[0].metrics["loss"], result.metrics["loss"][kept], rtol=1e-5)
+    assert found[0].final == result.final and found[0].provenance["hash"] == runs.config_hash(result.config)
+    jax.tree.map(np.testing.assert_array_equal, runs.load("walk"), result.params)
+    with pytest.raises(ValueError, match=r"stored: walk\. Did you mean 'walk'"):
+        runs.stored("wlak")
+
+
+def test_the_hash_changes_with_every_field_and_with_the_class():
+    hashes = {runs.config_hash(config) for config in (Walk(), Walk(8), Walk(width=2.0), Walk(breaks=1), DigitsConfig())}
+    assert len(hashes) == 5
