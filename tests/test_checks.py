@@ -1,6 +1,7 @@
 """Every check passes right answers, knows a stub, gives each plausible mistake its own hint, and never raises."""
 
 import re
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -8,11 +9,10 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from s5lib import checks
+from s5lib import checks, linear_scan
 from s5lib.checks import Hint, Verdict, call, compare, graded, parts
 from s5lib.hippo import hippo_eig
 from s5lib.s5 import S5SSM, S5Block
-from s5lib.supervised import num_params
 
 
 @graded
@@ -82,7 +82,9 @@ def test_parts():
 
 def test_verdict_shows_itself():
     good, bad = Verdict(True, "it runs."), Verdict(False, "use `a < b` & think")
-    assert repr(good) == "Passed: it runs." and repr(bad).startswith("Not yet: ")
+    assert repr(good) == "Passed: it runs." and repr(bad).startswith("Not yet: use")
+    assert repr(check_double(...)).startswith("Not written yet: replace the stub")
+    assert "Not written yet:</strong> replace" in check_double(...)._repr_html_()
     assert "a &lt; b</code> &amp; think" in bad._repr_html_()
     assert "background:" in good._repr_html_() and "color:" in good._repr_html_()
 
@@ -274,6 +276,122 @@ def test_run_uneven():
 
 # --- chapter 3
 
+
+def test_merged_element():
+    assert_graded(
+        checks.check_merged_element,
+        right=[(1 / 4, 6.5, True), [0.25, 6.5, 1], (np.float32(0.25), jnp.float32(6.5), np.bool_(True))],
+        wrong=[
+            (1 / 8, 6.75, True),
+            (0, 6.5, True),
+            (1 / 4, 5, True),
+            (1 / 2, 5, True),
+            (1 / 4, 5.5, True),
+            (1 / 4, 6.75, True),
+            (1 / 4, 6.5, False),
+            (1 / 4, 6.5, "up"),
+            (1 / 4, 6.5),
+            6.5,
+        ],
+    )
+    assert checks.check_merged_element((..., 6.5, True)).passed is False
+
+
+def law_test(combine, patterns=range(8), exact=False, part=lambda result: (*result[0], result[1])):
+    rng = np.random.default_rng(0)
+    for i in patterns:
+        x, y, z = ((tuple(jnp.float32(rng.normal(size=(2, 50)))), jnp.full(50, bool(i & bit))) for bit in (4, 2, 1))
+        one, other = part(combine(combine(x, y), z)), part(combine(x, combine(y, z)))
+        rtol, atol = (0, 0) if exact else (1e-4, 1e-5)
+        if not all(np.allclose(p, q, rtol=rtol, atol=atol) for p, q in zip(one, other, strict=True)):
+            return False
+    return True
+
+
+def test_law_test():
+    assert_graded(
+        checks.check_law_test,
+        right=[law_test, lambda combine: np.bool_(law_test(combine)), lambda combine: jnp.array(law_test(combine))],
+        wrong=[
+            lambda combine: True,
+            lambda combine: law_test(combine, exact=True),
+            lambda combine: law_test(combine, patterns=(0, 1, 2, 4)),  # one flag at a time
+            lambda combine: law_test(combine, part=lambda result: result[0]),  # the flags are not compared
+            lambda combine: law_test(combine, part=lambda result: (result[0][1], result[1])),  # nor is a
+            lambda combine: 0.0,
+        ],
+        stub=stub,
+    )
+    assert "exclusive or" in checks.check_law_test(lambda combine: law_test(combine, patterns=(0, 1, 2, 4))).message
+
+
+def fixed_resets(terminated, truncated, prev_ended):
+    return jnp.concatenate([prev_ended[None], (terminated | truncated)[:-1]])
+
+
+def test_resets_from_flags():
+    assert_graded(
+        checks.check_resets_from_flags,
+        right=[fixed_resets, lambda *flags: np.asarray(fixed_resets(*flags))],
+        wrong=[
+            lambda d, c, p: d | c,
+            lambda d, c, p: jnp.roll(d | c, 1, axis=0),
+            lambda d, c, p: jnp.roll(d | c, -1, axis=0),
+            lambda d, c, p: jnp.concatenate([(d | c)[1:], jnp.zeros_like(d[:1])]),
+            lambda d, c, p: fixed_resets(d, c, jnp.zeros_like(p)),
+            lambda d, c, p: fixed_resets(d, c, jnp.ones_like(p)),
+            lambda d, c, p: fixed_resets(d, d, p),
+            lambda d, c, p: fixed_resets(c, c, p),
+            lambda d, c, p: ~fixed_resets(d, c, p),
+            lambda d, c, p: fixed_resets(d, c, p).astype(jnp.float32),
+            lambda d, c, p: jnp.concatenate([p[None], d | c]),
+        ],
+        stub=stub,
+    )
+
+
+def test_discounted_returns():
+    def scan(rewards, resets, gamma, value, reverse=True):
+        return linear_scan(gamma, rewards, value, resets, reverse=reverse)
+
+    def loop(rewards, resets, gamma, value):
+        G, out = value, []
+        for t in reversed(range(len(rewards))):
+            following = resets[t + 1] if t + 1 < len(rewards) else jnp.zeros_like(resets[0])
+            G = rewards[t] + gamma * jnp.where(following, 0, G)
+            out.append(G)
+        return jnp.stack(out[::-1])
+
+    def moved(resets, by):
+        return jnp.concatenate([resets, jnp.zeros_like(resets)])[by : by + len(resets)]
+
+    assert_graded(
+        checks.check_discounted_returns,
+        right=[scan, loop],
+        wrong=[
+            lambda *args: scan(*args, reverse=False),
+            lambda r, f, g, v: linear_scan(g, r, v, reverse=True),
+            lambda r, f, g, v: linear_scan(g, r, resets=f, reverse=True),
+            lambda r, f, g, v: scan(r, moved(f, 1), g, v),
+            lambda r, f, g, v: scan(r, jnp.concatenate([f[:1] & False, f[:-1]]), g, v),
+            lambda r, f, g, v: scan(r, f, 1.0, v),
+            lambda r, f, g, v: scan(r, f, g, v)[0],
+        ],
+        stub=stub,
+    )
+
+
+def test_leak_length():
+    states = linear_scan(jnp.exp(0.001 * (-0.5 + 1j * jnp.pi)), jnp.zeros(20000, jnp.complex64), jnp.complex64(1))
+    measured = int(np.argmax(np.abs(states) < 0.01)) + 1
+    real_part = int(np.argmax(states.real < 0.01)) + 1
+    assert_graded(
+        checks.check_leak_length,
+        right=[measured, measured - 1, jnp.asarray(measured)],
+        wrong=[measured / 2, real_part, 1386, 2000, 9.21, 100, "many"],
+    )
+
+
 # --- chapter 4
 
 
@@ -287,7 +405,6 @@ def test_block_parameters():
             ssm,
             ssm + gate,
             ssm + norm,
-            right - 200,
             right - 100,
             right - 20,
             right - 10100,
@@ -297,8 +414,8 @@ def test_block_parameters():
         ],
     )
     block = S5Block(S5SSM(features=100, state_size=40))
-    params = block.init(jax.random.key(0), block.initial_carry(1), jnp.ones((1, 1, 100)))
-    assert num_params(params) == right
+    params = jax.eval_shape(block.init, jax.random.key(0), block.initial_carry(1), jnp.ones((1, 1, 100)))
+    assert sum(leaf.size for leaf in jax.tree.leaves(params)) == right
 
 
 def s5_step(prepared, D, carry, u, reset, clear=None, gain=1, skip=1, late=False, driven_too=1, flip=False):
@@ -365,13 +482,15 @@ def test_block_start():
 
 
 def test_steps_to_overflow():
-    def simulated(growth, step, clip=False):
+    @partial(jax.jit, static_argnames="clip")
+    def output(growth, step, clip):
         ssm = S5SSM(features=1, state_size=2, clip_eigs=clip)
-        x = jnp.ones((int(200 / (growth * step)), 1, 1))
-        params = ssm.init(jax.random.key(0), ssm.initial_carry(1), x)["params"]
-        given = {"Lambda_re": jnp.array([growth]), "Lambda_im": jnp.zeros(1), "log_step": jnp.log(jnp.array([step]))}
-        _, y = ssm.apply({"params": {**params, **given}}, ssm.initial_carry(1), x)
-        return int(jnp.argmax(~jnp.isfinite(y[:, 0, 0]))) + 1
+        params = ssm.init(jax.random.key(0), ssm.initial_carry(1), jnp.ones((1, 1, 1)))["params"]
+        given = {"Lambda_re": growth[None], "Lambda_im": jnp.zeros(1), "log_step": jnp.log(step)[None]}
+        return ssm.apply({"params": {**params, **given}}, ssm.initial_carry(1), jnp.ones((4000, 1, 1)))[1]
+
+    def simulated(growth, step, clip=False):
+        return int(np.argmax(~np.isfinite(output(jnp.float32(growth), jnp.float32(step), clip)))) + 1
 
     assert_graded(
         checks.check_steps_to_overflow,
