@@ -12,6 +12,7 @@ import os
 import pathlib
 import platform
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -52,10 +53,11 @@ class Result:
     Attributes:
         config: the dataclass that was trained; of a stored run, its fields as a dict.
         seed: the seed.
-        metrics: name to an array with one entry an update; ``update`` counts from 1, ``wall_time`` is in seconds.
+        metrics: name to an array with one entry an update; ``update`` counts from 1; ``wall_time`` and ``cpu_time``, the
+            time that the processor gave to this run on all its cores, are in seconds since the first update.
         final: what the learner's ``evaluate`` gave after training.
         params: the final weights; None for a stored run (``load`` has those of one seed).
-        provenance: versions, processor, commit, seconds for compiling and for the run.
+        provenance: versions, processor, cores in use, commit, seconds for compiling.
     """
 
     config: Any
@@ -97,7 +99,8 @@ def provenance() -> dict[str, Any]:
     git = partial(subprocess.run, cwd=here, capture_output=True, text=True, timeout=10)
     try:
         commit = git(["git", "rev-parse", "HEAD"]).stdout.strip() or None
-        if commit and git(["git", "status", "--porcelain", "--", "*.py"]).stdout.strip():
+        used = [module.__file__ for name, module in list(sys.modules.items()) if name.split(".")[0] == "s5lib"]
+        if commit and git(["git", "status", "--porcelain", "--", *filter(None, used)]).stdout.strip():
             commit += "-dirty"
     except (OSError, subprocess.TimeoutExpired):
         commit = None
@@ -176,26 +179,29 @@ def train(
     state, done = folder.restore(state)
     rows = folder.rows
     chunk = -(-total // 100)
-    compiled, compile_time, elapsed, saved = {}, 0.0, rows[-1]["wall_time"] if rows else 0.0, time.monotonic()
+    compiled: dict[int, Any] = {}
+    compile_time, saved = 0.0, time.monotonic()
+    spent = np.array([rows[-1]["wall_time"], rows[-1]["cpu_time"]] if rows else [0.0, 0.0])
     bar.show(done, rows)
     try:
         while done < total:
             length = min(chunk, total - done)
             if length not in compiled:
-                began = time.monotonic()
+                start = time.monotonic()
                 compiled[length] = jax.jit(partial(_advance, learner.update, length)).lower(state).compile()
-                compile_time += time.monotonic() - began
-            began = time.monotonic()
+                compile_time += time.monotonic() - start
+            began = _clocks()
             after, finite, metrics = jax.block_until_ready(compiled[length](state))
-            elapsed += time.monotonic() - began
-            fresh = _rows(metrics, done, elapsed)
+            spent = spent + _clocks() - began
+            fresh = _rows(metrics, done, spent)
             if not (finite and all(np.isfinite(value) for row in fresh for value in row.values())):
                 raise DivergedError(_diverged(fresh, done, folder.path))
-            state, done = after, done + length
+            folder.append(fresh)  # before the state moves on: a checkpoint never knows of updates that the file lacks
             rows += fresh
-            folder.append(fresh)
-            for row in fresh if callback else ():
-                callback(row)
+            state, done = after, done + length
+            for row in fresh:
+                if callback is not None:
+                    callback(row)
             bar.show(done, rows)
             if done == total or time.monotonic() - saved >= save_every:
                 folder.save(done, state)
@@ -209,9 +215,9 @@ def train(
     final = (
         {name: float(value) for name, value in learner.evaluate(state).items()} if hasattr(learner, "evaluate") else {}
     )
-    bar.summary(final, elapsed)
+    bar.summary(final, spent[0])
     metrics = {name: np.asarray([row[name] for row in rows]) for name in rows[-1]}
-    where = {**provenance(), "compile_seconds": round(compile_time, 2), "run_seconds": round(elapsed, 2)}
+    where = {**provenance(), "compile_seconds": round(compile_time, 2)}
     return Result(config, int(seed), metrics, final, jax.tree.map(np.asarray, state.params), where)
 
 
@@ -221,16 +227,20 @@ def _advance(update: Callable, length: int, state: Any):
     finite = [
         jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params) if jnp.issubdtype(leaf.dtype, jnp.inexact)
     ]
-    return state, jnp.stack(finite).all(), metrics
+    return state, jnp.array(finite, bool).all(), metrics
 
 
-def _rows(metrics: dict[str, jax.Array], done: int, elapsed: float) -> list[dict[str, float]]:
+def _clocks() -> np.ndarray:
+    return np.array([time.monotonic(), time.process_time()])
+
+
+def _rows(metrics: dict[str, jax.Array], done: int, spent: np.ndarray) -> list[dict[str, float]]:
     values = {name: np.asarray(value) for name, value in metrics.items()}
     for name, value in values.items():
         if value.ndim != 1:
             raise ValueError(f"update must return scalar metrics; {name!r} has shape {value.shape[1:]}")
     length = len(next(iter(values.values())))
-    times = {"wall_time": round(elapsed, 3)}
+    times = {"wall_time": round(spent[0], 3), "cpu_time": round(spent[1], 3)}
     return [
         {"update": done + k + 1, **{name: value[k].item() for name, value in values.items()}, **times}
         for k in range(length)
@@ -264,7 +274,11 @@ class _Bar:
 
     def show(self, done: int, rows: list[dict[str, float]]) -> None:
         if self.bar is not None and rows:
-            shown = {name: f"{value:.3g}" for name, value in rows[-1].items() if name not in ("update", "wall_time")}
+            shown = {
+                name: f"{value:.3g}"
+                for name, value in rows[-1].items()
+                if name not in ("update", "wall_time", "cpu_time")
+            }
             self.bar.set_postfix(shown, refresh=False)
             self.bar.update(done - self.bar.n)
 
@@ -475,7 +489,7 @@ def store(name: str, budget: str, result: Result, folder: str | os.PathLike | No
     _write(path, json.dumps(record, indent=1).replace(",\n   ", ", ").replace("[\n   ", "[") + "\n")
     if result.seed == 0:
         leaves = jax.tree_util.tree_leaves_with_path(result.params)
-        arrays = {"/".join(str(step.key) for step in where): np.asarray(leaf) for where, leaf in leaves}
+        arrays: dict[str, Any] = {"/".join(str(step.key) for step in where): np.asarray(leaf) for where, leaf in leaves}
         fresh = folder / f".{name}.new.npz"
         np.savez_compressed(fresh, **arrays)
         os.replace(fresh, folder / f"{name}.npz")

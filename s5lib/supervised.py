@@ -28,6 +28,7 @@ __all__ = [
     "digits",
     "evaluate",
     "make",
+    "make_classifier",
     "num_params",
     "packed_digits",
     "single_digits",
@@ -36,6 +37,7 @@ __all__ = [
 MEMORIES = ("s5", "gru")
 TASKS = ("single", "packed")
 PIXELS, CLASSES, ROW = 64, 10, 8
+Array = jax.Array | np.ndarray
 
 
 class Batch(NamedTuple):
@@ -96,7 +98,7 @@ def digits(part: str = "train") -> tuple[np.ndarray, np.ndarray]:
     return images[keep].T[..., None], labels[keep]
 
 
-def single_digits(x: jax.Array, labels: jax.Array) -> Batch:
+def single_digits(x: Array, labels: Array) -> Batch:
     """Make one sequence of each digit: 64 pixels, a reset at the first, the class asked for at the last.
 
     Args:
@@ -118,7 +120,7 @@ def single_digits(x: jax.Array, labels: jax.Array) -> Batch:
 
 
 def packed_digits(
-    key: jax.Array, x: jax.Array, labels: jax.Array, *, num_steps: int = 512, batch_size: int = 16, max_digits: int = 4
+    key: jax.Array, x: Array, labels: Array, *, num_steps: int = 512, batch_size: int = 16, max_digits: int = 4
 ) -> Batch:
     """Pack episodes of 1 to ``max_digits`` digits into long sequences, and ask for the digit that opened the episode.
 
@@ -307,7 +309,7 @@ class DigitsConfig:
 
 
 class TrainState(NamedTuple):
-    """What one update takes and returns: parameters, the optimiser's state, and the key that draws the next batches."""
+    """What one update takes and returns: parameters, the optimiser's state, and the key that draws what comes next."""
 
     params: Any
     opt_state: Any
@@ -341,7 +343,17 @@ def num_params(params: Any) -> int:
 
 
 def make_classifier(config: DigitsConfig) -> Classifier:
-    """Return the network that a config describes."""
+    """Return the network that a config describes.
+
+    Args:
+        config: says which memory, and its sizes.
+    Returns:
+        A Classifier; its parameters are drawn by ``make(config).init``, and stored ones are read by ``runs.load``.
+    Example:
+        >>> type(make_classifier(DigitsConfig(memory="gru")).memory).__name__
+        'ScannedGRU'
+    """
+    memory: nn.Module
     if config.memory == "gru":
         memory = ScannedGRU(config.features, config.layers)
     else:
@@ -355,7 +367,7 @@ def make_classifier(config: DigitsConfig) -> Classifier:
 def _losses(model: Classifier, params: Any, batch: Batch, resets: bool = True) -> tuple[jax.Array, jax.Array]:
     """Return the mean cross-entropy and the share of right answers, over the moments asked for."""
     flags = batch.resets if resets else jnp.zeros_like(batch.resets)
-    _, logits = model.apply(params, model.initial_carry(batch.x.shape[1]), batch.x, flags)
+    logits: Any = model.apply(params, model.initial_carry(batch.x.shape[1]), batch.x, flags)[1]
     count = jnp.maximum(batch.asked.sum(), 1)
     loss = optax.softmax_cross_entropy_with_integer_labels(logits, batch.labels)
     right = logits.argmax(-1) == batch.labels
