@@ -26,14 +26,13 @@ NEEDS = {
 }
 
 INSTALL = """\
-if importlib.util.find_spec("s5lib") is None:  # as on Colab: install it, and leave the JAX that is there, with its CUDA, in place
+if importlib.util.find_spec("s5lib") is None:  # install it, and leave the JAX that is there, with its CUDA, in place
     !{{sys.executable}} -m pip list --format=freeze | grep -Ei "^(jax|numpy|flax|optax|orbax)" > /tmp/s5lib-keep.txt
     !{{sys.executable}} -m pip install -q -c /tmp/s5lib-keep.txt "s5lib[{extras}] @ git+{url}"
     importlib.invalidate_caches()"""
 TELL = """\
 if importlib.util.find_spec("s5lib") is None:
-    command = "pip install -e '.[{extras}]'"
-    raise ModuleNotFoundError(f"s5lib is not installed. In your copy of the repository: {{command}} and restart the kernel.")"""
+    raise ModuleNotFoundError("s5lib is not installed. In your copy of the repository: pip install -e '.[{extras}]'")"""
 SETUP = """\
 import importlib.util
 import sys
@@ -42,11 +41,12 @@ if not (3, 11) <= sys.version_info[:2] <= (3, 13):
     raise SystemExit(f"s5lib needs Python 3.11, 3.12 or 3.13; this kernel runs {{sys.version.split()[0]}}")
 {install}
 import jax
+
 import s5lib
 
 minutes = {{"smoke": "1 minute", "cpu": "{cpu}", "gpu": "{gpu}"}}.get(s5lib.budget(), "hours")
 print(f"s5lib {{s5lib.__version__}}, JAX {{jax.__version__}} on {{jax.devices()[0].device_kind}}")
-print(f"budget {{s5lib.budget()!r}}: this chapter takes about {{minutes}}")"""
+print(f"budget {{s5lib.budget()!r}}: the cells of this chapter take about {{minutes}}")"""
 
 
 def toc_files() -> list[str]:

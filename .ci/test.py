@@ -34,7 +34,7 @@ STAGES = {
         module("ruff", "check", "."),
         module("ruff", "format", "--check", "."),
         module("mypy"),
-        module("codespell_lib", "."),
+        module("codespell_lib", "--ignore-words-list=reacher", "."),
         [sys.executable, ".ci/sync.py", "--check"],
     ]),
     "unit": Stage("unit, property, oracle and doctests, warnings as errors", 240, [[*PYTEST, "-m", APART]]),
