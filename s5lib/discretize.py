@@ -4,6 +4,8 @@ All three turn ``x'(t) = Lambda x(t) + B_tilde u(t)``, with a diagonal Lambda, i
 They differ in how well they follow the exact solution and in when they blow up.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +15,7 @@ from s5lib.config import check_real, check_shape, is_concrete
 __all__ = ["bilinear", "euler", "zoh"]
 
 
-def _check(Lambda: jax.Array, B_tilde: jax.Array, step: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+def _check(Lambda: Any, B_tilde: Any, step: Any) -> tuple[jax.Array, jax.Array, jax.Array]:
     Lambda, B_tilde, step = (part if hasattr(part, "dtype") else np.asarray(part) for part in (Lambda, B_tilde, step))
     check_real("step", step, positive=True)
     for name, value in (("Lambda", Lambda), ("B_tilde", B_tilde)):
