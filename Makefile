@@ -29,7 +29,7 @@ html: setup ## build the pages from the executions that are there (half a minute
 lab: setup ## open the chapters in JupyterLab
 	@$(PY) -m jupyter lab --notebook-dir=book
 
-test: setup ## all that CI runs (about 10 min on two cores)
+test: setup ## all that CI runs (about 17 min on two cores, and 3 to set up)
 	@$(PY) .ci/test.py
 
 quick: setup ## lint and the fast tests (about 3 min)

@@ -53,6 +53,22 @@ def works(venv):
     return version_of(str(venv / "bin/python")) in WANTED
 
 
+def pip(venv, arguments):
+    """Run pip install; say now and then how many packages it has found; on failure show all that it said."""
+    command = [str(venv / "bin/python"), "-m", "pip", "install", "--disable-pip-version-check", *arguments]
+    process = subprocess.Popen(command, cwd=str(ROOT), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    said, found = [], 0
+    for line in process.stdout:
+        said.append(line)
+        found += line.startswith("Collecting")
+        if line.startswith("Collecting") and found % 50 == 0:
+            print(f"  {found} packages found", flush=True)
+        elif line.startswith("Installing collected"):
+            print("  installing", flush=True)
+    if process.wait():
+        sys.exit("".join(said[-40:]) + f"pip could not install {' '.join(arguments)}: see its message above")
+
+
 def install(venv, commands, stamp):
     """Run pip's commands in a fresh environment unless the stamp says they have been run."""
     marker = venv / "s5lib-setup"
@@ -69,12 +85,7 @@ def install(venv, commands, stamp):
     if not works(venv) or version_of(str(venv / "bin/python")) != version_of(python):
         subprocess.run([python, "-m", "venv", "--clear", str(venv)], check=True)
     for command in commands:
-        done = subprocess.run(
-            [str(venv / "bin/python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *command],
-            cwd=str(ROOT),
-        )
-        if done.returncode:
-            sys.exit(f"pip could not install {' '.join(command)}: see its message above")
+        pip(venv, command)
     marker.write_text(stamp)
 
 

@@ -30,21 +30,21 @@ def module(*arguments: str) -> list[str]:
 
 APART = "not notebooks and not browser and not wheel"
 STAGES = {
-    "lint": Stage("lint and types", 30, [
+    "lint": Stage("lint and types", 60, [
         module("ruff", "check", "."),
         module("ruff", "format", "--check", "."),
         module("mypy"),
         module("codespell_lib", "--ignore-words-list=reacher", "."),
         [sys.executable, ".ci/sync.py", "--check"],
     ]),
-    "unit": Stage("unit, property, oracle and doctests, warnings as errors", 240, [[*PYTEST, "-m", APART]]),
+    "unit": Stage("unit, property, oracle and doctests, warnings as errors", 300, [[*PYTEST, "-m", APART]]),
     "fast": Stage("the tests that take seconds", 120, [[*PYTEST, "-m", f"{APART} and not slow"]]),
-    "book": Stage("every chapter executed at smoke, the pages built with warnings as errors, and read in a browser", 240, [
+    "book": Stage("every chapter executed at smoke, the pages built with warnings as errors, and read in a browser", 300, [
         [sys.executable, ".ci/execute.py", "--budget", "smoke", "--jobs", "2"],
         [sys.executable, ".ci/build.py", "--budget", "smoke"],
         [*PYTEST, "-m", "browser", "tests/browser"],
     ]),
-    "notebooks": Stage("every chapter the way Colab runs it, its exercises solved", 180, [
+    "notebooks": Stage("every chapter the way Colab runs it, its exercises solved", 300, [
         [*PYTEST, "-m", "notebooks", "tests/notebooks"],
     ]),
     "wheel": Stage("the wheel alone in an empty environment", 90, [[*PYTEST, "-m", "wheel", "tests/test_wheel.py"]]),

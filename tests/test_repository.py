@@ -1,5 +1,6 @@
 """The repository as a whole: public names and their docstrings, sizes of files, what has to be there."""
 
+import ast
 import importlib
 import inspect
 import pathlib
@@ -71,16 +72,28 @@ def test_docstrings(module, name):
         assert len(parameters) < 2 or not gives or "Returns:" in text, f"{name}'s docstring lacks Returns"
 
 
-# Figures with their page element, and graders one after another: each reads from top to bottom, and would not as two.
-LONGER = {"s5lib/viz.py": 650, "s5lib/checks.py": 800, "tests/test_checks.py": 800}
+LONGER = {"s5lib/checks.py": 800}  # graders, one after another by chapter
+
+
+def lines_of_code(text: str) -> int:
+    """Lines that hold code: not blank, not only a comment, not in a docstring."""
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    nodes = [node for node in ast.walk(ast.parse(text)) if isinstance(node, documented) and ast.get_docstring(node)]
+    words = [node.body[0] for node in nodes]
+    in_words = {line for node in words for line in range(node.lineno, node.end_lineno + 1)}
+    lines = enumerate(text.splitlines(), start=1)
+    return sum(
+        1 for number, line in lines if line.strip() and not line.strip().startswith("#") and number not in in_words
+    )
 
 
 def test_files_stay_small():
-    """Near 300 lines is the aim; past 450 a file is split."""
+    """Near 300 lines is the aim; past 450 lines of code a file is split."""
+    assert lines_of_code('"""Words."""\n\n# more\nx = 1\n') == 1
     for name in tracked:
         if name.endswith(".py") and (ROOT / name).exists():
-            lines = len((ROOT / name).read_text().splitlines())
-            assert lines <= LONGER.get(name, 450), f"{name} has {lines} lines"
+            lines = lines_of_code((ROOT / name).read_text())
+            assert lines <= LONGER.get(name, 450), f"{name} has {lines} lines of code"
 
 
 def test_no_large_files():
