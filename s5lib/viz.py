@@ -567,6 +567,8 @@ def progress(work: Iterable | int, description: str) -> Iterator:
     Args:
         work: something to iterate over, or a number n for ``range(n)``.
         description: what is being done.
+    Returns:
+        An iterator over what ``work`` gives.
     Example:
         >>> for _ in progress(3, "counting"):
         ...     pass
