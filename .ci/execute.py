@@ -21,9 +21,7 @@ from importlib.metadata import version
 
 import nbformat
 from chapters import ROOT, notebooks
-from jupyter_client.kernelspec import KernelSpecManager
-from jupyter_client.manager import AsyncKernelManager
-from jupyter_core.utils import run_sync
+from kernel import kernel_of
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from reach import code_hash, reached_modules
@@ -103,10 +101,9 @@ class Chapter(NotebookClient):
     def __init__(self, path: pathlib.Path, notebook):
         self.chapter, self.total, self.begun = path.stem, len(code_cells(notebook)), time.time()
         self.done = 0
-        manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=KernelSpecManager(kernel_dirs=[]))
         super().__init__(
             notebook,
-            km=manager,
+            kernel_manager_class=kernel_of(sys.executable),
             timeout=TIMEOUT,
             resources={"metadata": {"path": str(path.parent)}},
             extra_arguments=["--log-level=40"],
@@ -165,8 +162,6 @@ def execute(path: pathlib.Path, budget: str, force: bool = False) -> bool:
     except Exception as error:
         print(f"\n{path.name} FAILED: {type(error).__name__}: {error}", flush=True)
         return False
-    finally:
-        run_sync(client.km.shutdown_kernel)(now=True)
     seconds, probe = time.time() - begun, source.cells.pop()
     facts = json.loads("".join(o.text for o in probe.outputs if o.output_type == "stream" and o.name == "stdout"))
     for cell in source.cells:

@@ -9,8 +9,20 @@ import nbformat
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / ".ci"))
 from chapters import NEEDS, notebooks, repository_url, setup_cell  # noqa: E402
+from kernel import kernel_of  # noqa: E402
 
-__all__ = ["NEEDS", "ROOT", "code_cells", "exercises", "notebooks", "read", "repository_url", "setup_cell", "tags"]
+__all__ = [
+    "NEEDS",
+    "ROOT",
+    "code_cells",
+    "exercises",
+    "kernel_of",
+    "notebooks",
+    "read",
+    "repository_url",
+    "setup_cell",
+    "tags",
+]
 
 SOLUTION = re.compile(r"<details>\s*<summary>Solution (\d\d-\d)</summary>(.*?)</details>", re.DOTALL)
 FENCE = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)

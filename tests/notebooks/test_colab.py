@@ -12,12 +12,9 @@ import sys
 
 import nbformat
 import pytest
-from jupyter_client.kernelspec import KernelSpecManager
-from jupyter_client.manager import AsyncKernelManager
-from jupyter_core.utils import run_sync
 from nbclient import NotebookClient
 
-from .chapters import ROOT, code_cells, exercises, notebooks, read, setup_cell
+from .chapters import ROOT, code_cells, exercises, kernel_of, notebooks, read, setup_cell
 
 pytestmark = pytest.mark.notebooks
 # What Colab's image of August 2026 has, as far as it matters here.
@@ -88,17 +85,6 @@ def with_solutions(notebook, address: str, stem: str):
     return notebook
 
 
-class ColabKernel(KernelSpecManager):
-    """Kernels that start in another environment's interpreter."""
-
-    python = ""
-
-    def get_kernel_spec(self, kernel_name):
-        spec = super().get_kernel_spec(kernel_name)
-        spec.argv = [self.python, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-        return spec
-
-
 def environment() -> dict:
     """What a fresh Colab session has: nothing of this project's settings, the smallest budget."""
     kept = {
@@ -111,14 +97,12 @@ def environment() -> dict:
 def test_chapter_on_colab(path, repository, colab, tmp_path):
     run(colab, "-m", "pip", "uninstall", "-q", "-y", "s5lib")  # each chapter's first cell installs it anew
     notebook = with_solutions(read(path), f"file://{repository}", path.stem)
-    specs = ColabKernel(kernel_dirs=[])
-    specs.python = str(colab)
-    manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=specs)
-    client = NotebookClient(notebook, km=manager, timeout=900, resources={"metadata": {"path": str(tmp_path)}})
-    try:
-        client.execute(env=environment())
-    finally:
-        run_sync(manager.shutdown_kernel)(now=True)
+    NotebookClient(
+        notebook,
+        kernel_manager_class=kernel_of(str(colab)),
+        timeout=900,
+        resources={"metadata": {"path": str(tmp_path)}},
+    ).execute(env=environment())
     where = run(colab, "-c", "import jax, s5lib; print(jax.__version__, s5lib.__file__)", cwd=tmp_path).split()
     assert where[0] == "0.7.2", "the chapter's first cell replaced Colab's JAX"
     assert str(ROOT) not in where[1], "the chapter ran our working copy, not the installed package"
