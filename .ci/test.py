@@ -81,7 +81,7 @@ def main() -> int:
     if unknown:
         sys.exit(f"no such stage: {', '.join(unknown)}; there are {', '.join(STAGES)}")
     minutes = sum(STAGES[name].seconds for name in names) / 60
-    print(f"{len(names)} stage(s), about {minutes:.0f} minutes on two cores: {', '.join(names)}", flush=True)
+    print(f"{len(names)} stage(s), about {minutes:.0f} min on two cores: {', '.join(names)}", flush=True)
     total, rows = {"passed": 0, "failed": 0, "skipped": 0}, []
     for name in names:
         stage, begun = STAGES[name], time.time()

@@ -19,7 +19,7 @@ __all__ = ["S5SSM", "PreparedSSM", "S5Block", "S5Stack"]
 
 DISCRETIZATIONS = {"zoh": zoh, "bilinear": bilinear}
 ACTIVATIONS = ("full_glu", "half_glu1", "half_glu2", "gelu")
-NORMS = {"layer": nn.LayerNorm, "rms": nn.RMSNorm, "none": None}
+NORMS: dict[str, Any] = {"layer": nn.LayerNorm, "rms": nn.RMSNorm, "none": None}
 CLIP = -1e-4
 
 

@@ -144,7 +144,7 @@ def _forward(decay, inputs, initial, flags, method, varying, reverse):
 
 
 def _backward(method, varying, reverse, residuals, cotangent):
-    sequential = partial(_sequential_adjoint, varying=varying, reverse=reverse)
+    sequential: Callable[..., tuple] = partial(_sequential_adjoint, varying=varying, reverse=reverse)
     if method == "sequential":
         gradients = sequential(*residuals, cotangent)
     else:
