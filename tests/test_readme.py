@@ -51,8 +51,8 @@ def test_every_python_block_of_a_page_runs(page):
 
 
 def map_rows() -> dict[int, list[str]]:
-    rows = re.findall(r"^\| (\d+) \| (.*) \|$", README, flags=re.M)
-    return {int(number): [cell.strip() for cell in rest.split(" | ")] for number, rest in rows}
+    rows = re.findall(r"^\| (\d+) \|(.*)\|$", README, flags=re.M)
+    return {int(number): [cell.strip() for cell in rest.split("|")] for number, rest in rows}
 
 
 def test_the_map_of_readme_agrees_with_the_files():
