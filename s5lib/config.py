@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 __all__ = ["BUDGETS", "Experiment", "budget"]
@@ -88,8 +89,9 @@ def is_concrete(value: Any) -> bool:
 
 def check_real(name: str, value: Any, *, positive: bool = False) -> None:
     """Refuse complex dtypes and, where the values are known, NaN, infinities and (``positive``) values at or below 0."""
-    if not np.issubdtype(np.result_type(value), np.floating) and not np.issubdtype(np.result_type(value), np.integer):
-        raise TypeError(f"{name} must be real; got dtype {np.result_type(value)}")
+    value = value if hasattr(value, "dtype") else np.asarray(value)
+    if not (jnp.issubdtype(value.dtype, jnp.floating) or jnp.issubdtype(value.dtype, jnp.integer)):
+        raise TypeError(f"{name} must be real; got dtype {value.dtype}")
     if is_concrete(value):
         numbers = np.asarray(value)
         if not np.all(np.isfinite(numbers)):
