@@ -125,7 +125,7 @@ def hippo_normal(N: int) -> np.ndarray:
         >>> bool(np.allclose(S + S.T, -np.eye(4)))
         True
 
-    Source: Gu et al. 2022 (S4, arXiv 2111.00396), appendix C; Smith et al. 2023 (S5, arXiv 2208.04933), section 3.2.
+    Source: Gu et al. 2022 (S4, arXiv 2111.00396), appendix C; Smith et al. 2023 (S5, arXiv 2208.04933), section 3.
     """
     A, B = hippo_legs(N)
     return A + np.outer(B, B) / 2
@@ -152,7 +152,7 @@ def hippo_eig(N: int, blocks: int = 1, conjugate: bool = True) -> tuple[np.ndarr
         >>> Lambda.shape, V.shape, set(Lambda.real.round(12).tolist())
         ((4,), (8, 4), {-0.5})
 
-    Source: Smith et al. 2023 (S5, arXiv 2208.04933), section 3.2 and appendix D; lindermanlab/S5, s5/ssm_init.py and s5/train.py.
+    Source: Smith et al. 2023 (S5, arXiv 2208.04933), section 3; lindermanlab/S5, s5/ssm_init.py and s5/train.py.
     Differs: S5 keeps the half with w < 0; the two halves are conjugates and give the same real output.
     """
     blocks = check_positive_int("blocks", blocks)
@@ -186,7 +186,7 @@ def timescale_init(key: jax.Array, shape: tuple[int, ...], step_min: float = 0.0
         >>> bool((jnp.exp(log_step) >= 0.001).all() and (jnp.exp(log_step) <= 0.1).all())
         True
 
-    Source: Smith et al. 2023 (S5, arXiv 2208.04933), section 3.2; lindermanlab/S5, s5/ssm_init.py, log_step_initializer.
+    Source: Smith et al. 2023 (S5, arXiv 2208.04933), section 3; lindermanlab/S5, s5/ssm_init.py, log_step_initializer.
     """
     check_real("step_min", step_min, positive=True)
     check_real("step_max", step_max, positive=True)

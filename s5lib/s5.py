@@ -199,7 +199,7 @@ class S5Block(nn.Module):
         >>> block.apply(params, carry, x)[1].shape
         (5, 2, 4)
 
-    Source: Smith et al. 2023 (S5, arXiv 2208.04933), section 3 and appendix G; lindermanlab/S5, s5/layers.py.
+    Source: Smith et al. 2023 (S5, arXiv 2208.04933), section 3; lindermanlab/S5, s5/layers.py.
     Differs: one normalisation, before the SSM; the RL paper's code shares one instance between three places.
     """
 
