@@ -33,10 +33,17 @@ _CPU = {
     "digits-s5": dataclasses.replace(_S5, learning_rate=4e-3, weight_decay=0.3),
     "digits-gru": dataclasses.replace(_GRU, learning_rate=4e-3, weight_decay=0.3),
     "packed-s5": dataclasses.replace(_S5, **_PACKED, learning_rate=4e-3, weight_decay=0.3),
-    "packed-gru": dataclasses.replace(_GRU, **_PACKED, learning_rate=4e-3, weight_decay=0.3),
+    "packed-gru": dataclasses.replace(_GRU, **_PACKED, learning_rate=4e-3, weight_decay=0.05),
     "packed-s5-no-resets": dataclasses.replace(_S5, **_PACKED, learning_rate=4e-3, weight_decay=0.3, resets=False),
 }
-_EXPECTED: dict[str, float] = {}  # accuracy on the held-out digits: the mean of the stored seeds
+# Accuracy on the held-out digits: the mean of the stored seeds.
+_EXPECTED = {
+    "digits-s5": 0.983,
+    "digits-gru": 0.989,
+    "packed-s5": 0.886,
+    "packed-gru": 0.792,
+    "packed-s5-no-resets": 0.444,
+}
 _SMOKE: dict[str, Any] = {"features": 16, "state_size": 16, "layers": 1, "blocks": 1, "num_updates": 2}
 
 

@@ -94,15 +94,21 @@ runs.train({config}, 5, {out!r}, progress=False, callback=stop, save_every={ever
 """
 
 
-@pytest.mark.parametrize("every", [0.0, 1e9], ids=["checkpoint at each chunk", "no checkpoint yet"])
-def test_a_killed_run_resumes_to_the_bit(tmp_path, every):
-    config = DigitsConfig(memory="gru", features=8, layers=1, batch_size=256, num_updates=5)
+DIGITS = DigitsConfig(memory="gru", features=8, layers=1, batch_size=256, num_updates=5)
+
+
+@pytest.mark.parametrize(
+    ("config", "every", "rest"),
+    [(DIGITS, 0.0, [3, 4, 5]), (Walk(), 1e9, [1, 2, 3, 4, 5, 6, 7])],
+    ids=["digits, checkpoint at each chunk", "walk, no checkpoint yet"],
+)
+def test_a_killed_run_resumes_to_the_bit(tmp_path, config, every, rest):
     code = KILLED.format(tests=os.path.dirname(__file__), config=config, out=str(tmp_path / "a"), every=every)
     killed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     seen = []
     resumed = runs.train(config, 5, tmp_path / "a", progress=False, callback=seen.append)
-    assert [row["update"] for row in seen] == ([3, 4, 5] if every == 0 else [1, 2, 3, 4, 5])
+    assert [row["update"] for row in seen] == rest
     whole = runs.train(config, 5, tmp_path / "b", progress=False)
     same(resumed, whole)
     kept = [[json.loads(line) for line in (tmp_path / run / "metrics.jsonl").read_text().splitlines()] for run in "ab"]

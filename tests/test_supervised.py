@@ -140,9 +140,9 @@ def test_packed_episodes_are_read_as_if_each_stood_alone(memory):
         np.testing.assert_allclose(logits[start:stop], alone, atol=1e-4)
 
 
-@pytest.mark.parametrize("config", CONFIGS.values(), ids=map("-".join, CONFIGS))
-def test_an_update_learns_and_is_a_function_of_its_state_alone(config):
-    learner = make(config)
+@pytest.mark.parametrize("key", [("single", "s5"), ("single", "gru"), ("packed", "s5")], ids="-".join)
+def test_an_update_learns_and_is_a_function_of_its_state_alone(key):
+    learner = make(CONFIGS[key])
     state = jax.jit(learner.init)(jax.random.key(0))
     update = jax.jit(learner.update)
     after, metrics = update(state)
