@@ -11,10 +11,16 @@ import subprocess
 import sys
 import time
 
+import nbformat
 import yaml
 from chapters import ROOT, notebooks, repository_url
 
 STAGE, HTML = ROOT / "_build/source", ROOT / "_build/html"
+
+
+def code(path: pathlib.Path) -> list[str]:
+    """The code of a notebook, cell by cell."""
+    return [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
 
 
 def stage(budget: str) -> list[str]:
@@ -37,6 +43,8 @@ def stage(budget: str) -> list[str]:
         executed = ROOT / "_build/executed" / budget / path.name
         if executed.exists():
             shutil.copy(executed, STAGE / "book" / path.name)
+            if code(executed)[: len(code(path))] != code(path):
+                print(f"{path.stem}: the page shows a run of older code; `make book` runs it anew")
         else:
             missing.append(path.stem)
     return missing
@@ -61,11 +69,11 @@ def main() -> int:
         "--keep-going",
         "--quiet",
     ]
-    code = subprocess.run(command, stdout=subprocess.DEVNULL).returncode
+    failed = subprocess.run(command, stdout=subprocess.DEVNULL).returncode
     built = STAGE / "_build/html"
-    if code or not (built / "index.html").exists():
+    if failed or not (built / "index.html").exists():
         print("The book did not build: see the warnings above. Each counts as an error.")
-        return code or 1
+        return failed or 1
     shutil.rmtree(HTML, ignore_errors=True)
     shutil.move(built, HTML)
     print(f"Built in {time.time() - begun:.0f} s. Open {HTML / 'index.html'}")

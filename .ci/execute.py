@@ -153,11 +153,7 @@ def execute(path: pathlib.Path, budget: str, force: bool = False) -> bool:
     try:
         client.execute(env=kernel_environment(budget))
     except CellExecutionError as error:
-        failed = next((c for c in code_cells(source) if any(o.output_type == "error" for o in c.outputs)), None)
-        print(
-            f"\n{path.name} FAILED in this cell:\n\n{failed.source if failed else ''}\n\n{ANSI.sub('', error.traceback)}",
-            flush=True,
-        )
+        print(f"\n{path.name} FAILED. {ANSI.sub('', error.traceback)}", flush=True)
         return False
     except Exception as error:
         print(f"\n{path.name} FAILED: {type(error).__name__}: {error}", flush=True)
