@@ -44,11 +44,12 @@ def test_public_names_resolve():
 @pytest.mark.parametrize("module", s5lib._PUBLIC)
 def test_all_stands_first_and_is_right(module):
     """`__all__` follows the docstring, and each name in it exists and is defined there."""
-    source = (ROOT / "s5lib" / f"{module}.py").read_text()
     loaded = importlib.import_module(f"s5lib.{module}")
+    source = inspect.getsource(loaded)
     assert loaded.__doc__ and loaded.__all__
     assert all(hasattr(loaded, name) for name in loaded.__all__)
-    assert source.index("__all__") < re.search(r"^(def|class) ", source, re.MULTILINE).start()
+    first = re.search(r"^(def|class) ", source, re.MULTILINE)  # none in a package that only gathers its files
+    assert first is None or source.index("__all__") < first.start()
     assert set(s5lib._PUBLIC[module]) <= set(loaded.__all__)
 
 
@@ -72,9 +73,6 @@ def test_docstrings(module, name):
         assert len(parameters) < 2 or not gives or "Returns:" in text, f"{name}'s docstring lacks Returns"
 
 
-LONGER = {"s5lib/checks.py": 800}  # graders, one after another by chapter
-
-
 def lines_of_code(text: str) -> int:
     """Lines that hold code: not blank, not only a comment, not in a docstring."""
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
@@ -93,7 +91,7 @@ def test_files_stay_small():
     for name in tracked:
         if name.endswith(".py") and (ROOT / name).exists():
             lines = lines_of_code((ROOT / name).read_text())
-            assert lines <= LONGER.get(name, 450), f"{name} has {lines} lines of code"
+            assert lines <= 450, f"{name} has {lines} lines of code"
 
 
 def test_no_large_files():

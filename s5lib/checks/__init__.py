@@ -1,0 +1,39 @@
+"""Graders for the book's exercises: ``check_<exercise>(answer)`` says whether an answer is right, or gives a hint.
+
+A check never raises. It is written as a function that raises ``Hint`` where the answer is wrong and returns a sentence
+where it is right; ``@graded`` makes the ``Verdict`` of it, and turns a stub or an error inside the answer into a hint.
+Each chapter has a module of its own.
+"""
+
+from s5lib.checks.chapter01 import check_best_step, check_fade_step, check_kernel_from_half, check_recall
+from s5lib.checks.chapter02 import check_largest_euler_step, check_phi_2, check_run_uneven, check_step_for_half_life
+from s5lib.checks.chapter03 import (
+    check_discounted_returns,
+    check_law_test,
+    check_leak_length,
+    check_merged_element,
+    check_resets_from_flags,
+)
+from s5lib.checks.chapter04 import check_block_parameters, check_block_start, check_s5_step, check_steps_to_overflow
+from s5lib.checks.grading import Verdict
+
+__all__ = [
+    "Verdict",
+    "check_best_step",
+    "check_block_parameters",
+    "check_block_start",
+    "check_discounted_returns",
+    "check_fade_step",
+    "check_kernel_from_half",
+    "check_largest_euler_step",
+    "check_law_test",
+    "check_leak_length",
+    "check_merged_element",
+    "check_phi_2",
+    "check_recall",
+    "check_resets_from_flags",
+    "check_run_uneven",
+    "check_s5_step",
+    "check_step_for_half_life",
+    "check_steps_to_overflow",
+]
