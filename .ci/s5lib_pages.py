@@ -24,6 +24,16 @@ def process(app, what, name, obj, options, lines: list[str]) -> None:
     lines[:] = written
 
 
+def skip(app, what, name, obj, skipped, options) -> bool | None:
+    """Leave out the fields of named tuples: the docstring of the tuple has explained them."""
+    return True if type(obj).__name__ == "_tuplegetter" else None
+
+
+def sign(app, what, name, obj, options, signature, returns) -> tuple[str | None, str | None]:
+    """Leave out the two arguments that flax adds to every module."""
+    return re.sub(r", parent=<[^>]*>, name=None", "", signature or "") or None, returns
+
+
 def without_thebe(app, config) -> None:
     """Leave out sphinx-thebe, which Jupyter Book always loads: live kernels from a server on the net are not for this book."""
     for name, listeners in app.events.listeners.items():
@@ -33,5 +43,7 @@ def without_thebe(app, config) -> None:
 
 def setup(app) -> dict:
     app.connect("autodoc-process-docstring", process, priority=400)
+    app.connect("autodoc-skip-member", skip)
+    app.connect("autodoc-process-signature", sign)
     app.connect("config-inited", without_thebe)
     return {"parallel_read_safe": True}
