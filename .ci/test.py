@@ -37,8 +37,8 @@ STAGES = {
         module("codespell_lib", "--ignore-words-list=reacher", "."),
         [sys.executable, ".ci/sync.py", "--check"],
     ]),
-    "unit": Stage("unit, property, oracle and doctests, warnings as errors", 300, [[*PYTEST, "-m", APART]]),
-    "fast": Stage("the tests that take seconds", 120, [[*PYTEST, "-m", f"{APART} and not slow"]]),
+    "unit": Stage("unit, property, oracle and doctests, warnings as errors", 300, [[*PYTEST, "-n", "2", "-m", APART]]),
+    "fast": Stage("the tests that take seconds", 120, [[*PYTEST, "-n", "2", "-m", f"{APART} and not slow"]]),
     "book": Stage("every chapter executed at smoke, the pages built with warnings as errors, and read in a browser", 300, [
         [sys.executable, ".ci/execute.py", "--budget", "smoke", "--jobs", "2"],
         [sys.executable, ".ci/build.py", "--budget", "smoke"],

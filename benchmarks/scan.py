@@ -19,7 +19,7 @@ import time
 
 HERE = pathlib.Path(__file__).parent
 B, P = 16, 128
-LENGTHS = (128, 256, 512, 1024, 2048, 4096, 8192)
+LENGTHS = (128, 512, 1024, 2048, 4096, 8192)
 METHODS = ("sequential", "associative", "chunked", "auto")
 COLUMNS = ("autodiff", *METHODS)
 
@@ -165,7 +165,7 @@ def processor() -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="T = 1024 only")
-    parser.add_argument("--repetitions", type=int, default=9)
+    parser.add_argument("--repetitions", type=int, default=7)
     parser.add_argument("--worker", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     lengths = [1024] if options.quick else list(LENGTHS)
