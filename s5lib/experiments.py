@@ -20,13 +20,15 @@ __all__ = ["TRIALS", "get", "main", "names", "run", "tune", "tuning"]
 # Tried for each memory on each task: as many trials for the GRU as for S5, all scored on the validation part.
 TRIALS = (
     {"learning_rate": 4e-3, "weight_decay": 0.05},
+    {"learning_rate": 2e-3, "weight_decay": 0.3},
     {"learning_rate": 4e-3, "weight_decay": 0.3},
+    {"learning_rate": 8e-3, "weight_decay": 0.3},
 )
 
 # The two memories have equal numbers of parameters: 34 506 and 34 884.
 _S5 = DigitsConfig(memory="s5", features=64, state_size=64, layers=2, blocks=4)
 _GRU = DigitsConfig(memory="gru", features=53, layers=2)
-_PACKED: dict[str, Any] = {"task": "packed", "num_updates": 24, "steps_per_update": 25, "batch_size": 16}
+_PACKED: dict[str, Any] = {"task": "packed", "num_updates": 60, "steps_per_update": 25, "batch_size": 16}
 
 # The cpu budget of each experiment. Learning rates and weight decays are those that `tune` found best.
 _CPU = {
