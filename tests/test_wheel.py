@@ -25,6 +25,8 @@ params = model.init(jax.random.key(0), model.initial_carry(2), x, resets)
 carry, y = model.apply(params, model.initial_carry(2), x, resets)
 assert y.shape == (5, 2, 4) and bool(jnp.isfinite(y).all())
 assert "matplotlib" not in sys.modules
+assert len(s5lib.runs.stored("digits-s5")) >= 3 and "params" in s5lib.runs.load("digits-s5")  # the stored runs ship in the wheel
+assert s5lib.checks.check_fade_step(0.002)
 try:
     s5lib.viz.use_style()
 except ImportError as error:

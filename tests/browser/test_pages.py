@@ -12,7 +12,7 @@ from .conftest import HTML, built_pages
 pytestmark = pytest.mark.browser
 PAGES = built_pages()
 RAW = re.compile(
-    r"\{(figure|admonition|note|math|cite|ref|glue|prf|exercise|solution|eval-rst)[:}]|(?m:^\s*:::)|\$[^$\n]{1,80}\\[a-zA-Z]+[^$\n]*\$"
+    r"\{(figure|admonition|note|math|cite|ref|glue|prf|exercise|solution|eval-rst)[:}]|(?m:^\s*:::)|\$[^$\n]{0,80}\\[a-zA-Z]+[^$\n]*\$"
 )
 HASH = re.compile(r"[0-9a-f]{32,}|_images/")
 
