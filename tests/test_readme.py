@@ -77,7 +77,8 @@ def test_the_map_of_readme_agrees_with_the_files():
 
 def test_readme_and_the_package_name_every_module():
     modules = {path.stem for path in (ROOT / "s5lib").glob("*.py")} - {"__init__"}
-    assert set(re.findall(r"\(s5lib/(\w+)\.py\)", README)) == modules
+    modules |= {path.parent.name for path in (ROOT / "s5lib").glob("*/__init__.py")}
+    assert set(re.findall(r"\(s5lib/(\w+)(?:\.py)?\)", README)) == modules
     assert set(re.findall(r"^(?:\d|all)\s+(\w+) ", s5lib.__doc__, flags=re.M)) == modules
     api = set(re.findall(r"automodule:: s5lib\.(\w+)", (ROOT / "book/api.md").read_text()))
     assert api == modules
