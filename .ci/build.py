@@ -6,6 +6,7 @@ python .ci/build.py [--budget smoke]
 import argparse
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import nbformat
 import yaml
 from chapters import ROOT, notebooks, repository_url
 
+COSTS = re.compile(r"<!-- costs:.*?-->")
 STAGE, HTML = ROOT / "_build/source", ROOT / "_build/html"
 
 
@@ -47,7 +49,19 @@ def stage(budget: str) -> list[str]:
                 print(f"{path.stem}: the page shows a run of older code; `make book` runs it anew")
         else:
             missing.append(path.stem)
+    page = STAGE / "book/how-to-run.md"
+    page.write_text(COSTS.sub(costs(budget), page.read_text()))
     return missing
+
+
+def costs(budget: str) -> str:
+    """A table of what each executed chapter took: time and memory, and where."""
+    rows = ["| chapter | budget | time | peak memory | on |", "|---|---|---|---|---|"]
+    for path in sorted((STAGE / "book").glob("*.ipynb")):
+        facts = nbformat.read(path, as_version=4).metadata["s5lib"]
+        cost = f"{facts['seconds']:.0f} s | {facts['peak_mb']} MB"
+        rows.append(f"| [{path.stem}]({path.name}) | {budget} | {cost} | {facts['processor']} |")
+    return "\n".join(rows)
 
 
 def main() -> int:

@@ -91,7 +91,7 @@ def stamp(facts: dict, seconds: float) -> str:
     return (
         f"---\n\n*Executed on {time.strftime('%Y-%m-%d')} with the budget `{facts['budget']}` in {minutes}, "
         f"peak memory {facts['peak_mb']} MB. Python {facts['python']}, JAX {facts['jax']}, Flax {facts['flax']}, "
-        f"s5lib {facts['s5lib']}; {facts['device']}: {processor()}.*"
+        f"s5lib {facts['s5lib']}; {facts['device']}: {facts['processor']}.*"
     )
 
 
@@ -160,6 +160,7 @@ def execute(path: pathlib.Path, budget: str, force: bool = False) -> bool:
         return False
     seconds, probe = time.time() - begun, source.cells.pop()
     facts = json.loads("".join(o.text for o in probe.outputs if o.output_type == "stream" and o.name == "stdout"))
+    facts["processor"] = processor()
     for cell in source.cells:
         tidy(cell)
     source.cells.append(nbformat.v4.new_markdown_cell(stamp(facts, seconds), id="stamp"))
