@@ -106,7 +106,7 @@ def run(
         >>> 0 <= result.final["accuracy"] <= 1
         True
     """
-    return runs.train(get(name, budget).config, seed, out, **options)
+    return runs.train(get(name, budget).config, seed, out, label=name, **options)
 
 
 def tune(name: str, out: str | os.PathLike, progress: bool = True) -> dict[str, Any]:

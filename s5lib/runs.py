@@ -134,6 +134,7 @@ def train(
     callback: Callable[[dict[str, float]], None] | None = None,
     *,
     learner: Any = None,
+    label: str | None = None,
     save_every: float = SAVE_EVERY,
 ) -> Result:
     """Train what a config describes and return its metrics, score and weights.
@@ -150,6 +151,7 @@ def train(
         progress: show a progress bar (one line at the end while the book is built).
         callback: called with each update's metrics, as a dict of floats, as soon as they are there.
         learner: use this learner in place of ``config.make()``, say for an environment of your own.
+        label: what the progress bar calls the run; the config's class if None.
         save_every: seconds between checkpoints; 0 saves after every chunk.
     Returns:
         A Result.
@@ -174,7 +176,7 @@ def train(
     total = check_positive_int("config.num_updates", config.num_updates)
     learner = config.make() if learner is None else learner
     folder = _Folder(out, {"hash": config_hash(config), "seed": int(seed), "config": description}, resume)
-    bar = _Bar(type(config).__name__, total, progress)
+    bar = _Bar(label or type(config).__name__, total, progress)
     state = jax.jit(learner.init)(jax.random.key(seed))
     state, done = folder.restore(state)
     rows = folder.rows
@@ -288,7 +290,9 @@ class _Bar:
 
     def summary(self, final: dict[str, float], elapsed: float) -> None:
         if self.progress and self.building:
-            scores = ", ".join(f"{name} {value:.4g}" for name, value in final.items())
+            scores = ", ".join(
+                f"{name} {value:,.0f}" if value >= 1000 else f"{name} {value:.3f}" for name, value in final.items()
+            )
             print(f"{self.label}: {self.total} updates in {elapsed:.0f} s" + (f"; {scores}" if scores else ""))
 
 
