@@ -22,7 +22,7 @@ NEEDS = {
     "01-hippo": Needs(cpu_minutes=1, gpu_minutes=1),
     "02-discretisation": Needs(cpu_minutes=1, gpu_minutes=1),
     "03-resettable-scan": Needs(cpu_minutes=2, gpu_minutes=2),
-    "04-s5-layer": Needs(cpu_minutes=10, gpu_minutes=5),
+    "04-s5-layer": Needs(cpu_minutes=4, gpu_minutes=4),
 }
 
 INSTALL = """\

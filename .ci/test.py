@@ -42,12 +42,12 @@ STAGES = {
     "book": Stage("every chapter executed at smoke, the pages built with warnings as errors, and read in a browser", 300, [
         [sys.executable, ".ci/execute.py", "--budget", "smoke", "--jobs", "2"],
         [sys.executable, ".ci/build.py", "--budget", "smoke"],
-        [*PYTEST, "-m", "browser", "tests/browser"],
+        [*PYTEST, "-n", "2", "-m", "browser", "tests/browser"],
     ]),
-    "notebooks": Stage("every chapter the way Colab runs it, its exercises solved", 300, [
-        [*PYTEST, "-m", "notebooks", "tests/notebooks"],
+    "notebooks": Stage("every chapter the way Colab runs it, its exercises solved", 210, [
+        [*PYTEST, "-n", "2", "-m", "notebooks", "tests/notebooks"],
     ]),
-    "wheel": Stage("the wheel alone in an empty environment", 90, [[*PYTEST, "-m", "wheel", "tests/test_wheel.py"]]),
+    "wheel": Stage("the wheel alone in an empty environment", 45, [[*PYTEST, "-m", "wheel", "tests/test_wheel.py"]]),
 }  # fmt: skip
 ALL = ["lint", "unit", "book", "notebooks", "wheel"]
 

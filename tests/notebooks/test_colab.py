@@ -50,7 +50,9 @@ def repository(tmp_path_factory):
 @pytest.fixture(scope="session")
 def colab(tmp_path_factory):
     """The interpreter of an environment with Colab's packages and nothing of ours; COLAB_VENV names a folder to keep it in."""
-    folder = pathlib.Path(os.environ.get("COLAB_VENV") or tmp_path_factory.mktemp("colab") / "venv")
+    kept = os.environ.get("COLAB_VENV")
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")  # each of several workers installs into its own
+    folder = pathlib.Path(kept + worker) if kept else tmp_path_factory.mktemp("colab") / "venv"
     python = folder / "bin/python"
     if not python.exists():
         run(sys.executable, "-m", "venv", folder)
