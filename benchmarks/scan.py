@@ -183,9 +183,11 @@ def main() -> None:
         )
         result = json.loads(done.stdout)
         page.append(table(result, cores))
-    page.insert(
-        1, f'jax {result["jax"]}; ratios are the paper\'s time over ours; "auto" is what linear_scan does by default.\n'
+    legend = (
+        "ratios are the paper's time over ours. \"autodiff\" is the sequential loop under JAX's own gradient; "
+        '"auto", what linear_scan does by default, is "sequential" on a CPU: there the two differ by noise.'
     )
+    page.insert(1, f"jax {result['jax']}; {legend}\n")
     print("\n".join(page))
     if not options.quick:
         (HERE / "scan.md").write_text("\n".join(page))
