@@ -14,7 +14,6 @@ import os
 import pathlib
 import platform
 import re
-import subprocess
 import sys
 import time
 from importlib.metadata import version
@@ -31,7 +30,8 @@ PROBE = """
 import json as _json, platform as _platform, resource as _resource, sys as _sys, flax as _flax, jax as _jax, s5lib as _s5lib
 _peak = _resource.getrusage(_resource.RUSAGE_SELF).ru_maxrss / (2**20 if _sys.platform == "darwin" else 2**10)
 print(_json.dumps({"python": _platform.python_version(), "jax": _jax.__version__, "flax": _flax.__version__,
-    "s5lib": _s5lib.__version__, "device": _jax.devices()[0].device_kind, "budget": _s5lib.budget(), "peak_mb": round(_peak)}))
+    "s5lib": _s5lib.__version__, "device": _jax.devices()[0].device_kind, "budget": _s5lib.budget(), "peak_mb": round(_peak),
+    **{_name: _s5lib.runs.provenance()[_name] for _name in ("processor", "cores")}}))
 """
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -50,22 +50,6 @@ def cache_key(notebook, budget: str) -> str:
     for module in sorted(reached_modules("\n".join(sources))):
         digest.update(code_hash(module).encode())
     return digest.hexdigest()
-
-
-def processor() -> str:
-    """Name the processor and its cores, as the operating system tells it."""
-    name = platform.processor() or platform.machine()
-    info = pathlib.Path("/proc/cpuinfo")
-    if info.exists():
-        names = re.findall(r"model name\s*:\s*(.+)", info.read_text())
-        name = names[0] if names else name
-    elif sys.platform == "darwin":
-        name = (
-            subprocess.run(["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True).stdout.strip()
-            or name
-        )
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{name}, {cores} core{'s' if cores != 1 else ''}"
 
 
 def tidy(cell) -> None:
@@ -160,7 +144,7 @@ def execute(path: pathlib.Path, budget: str, force: bool = False) -> bool:
         return False
     seconds, probe = time.time() - begun, source.cells.pop()
     facts = json.loads("".join(o.text for o in probe.outputs if o.output_type == "stream" and o.name == "stdout"))
-    facts["processor"] = processor()
+    facts["processor"] += f", {facts['cores']} core{'s' if facts['cores'] != 1 else ''}"
     for cell in source.cells:
         tidy(cell)
     source.cells.append(nbformat.v4.new_markdown_cell(stamp(facts, seconds), id="stamp"))

@@ -11,7 +11,6 @@ import argparse
 import json
 import os
 import pathlib
-import platform
 import statistics
 import subprocess
 import sys
@@ -156,12 +155,6 @@ def table(result: dict, cores: int) -> str:
     return "\n".join(lines)
 
 
-def processor() -> str:
-    lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines() if sys.platform == "linux" else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="T = 1024 only")
@@ -173,7 +166,11 @@ def main() -> None:
         os.sched_setaffinity(0, range(options.worker))  # before JAX starts its threads
         print(json.dumps(measure(lengths, options.repetitions)))
         return
-    page = [f"# The scan, measured\n\nWritten by `make bench` on {time.strftime('%Y-%m-%d')}: {processor()}.\n"]
+    from s5lib.runs import provenance
+
+    page = [
+        f"# The scan, measured\n\nWritten by `make bench` on {time.strftime('%Y-%m-%d')}: {provenance()['processor']}.\n"
+    ]
     for cores in (1, 2):
         print(f"{cores} core(s):", file=sys.stderr)
         command = [sys.executable, __file__, "--worker", str(cores), "--repetitions", str(options.repetitions)]
