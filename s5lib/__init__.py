@@ -9,6 +9,7 @@ chapter      module      what it holds
 2            discretize  zero-order hold, bilinear, forward Euler
 3            scan        linear_scan and the resettable operator
 4            s5          S5SSM, S5Block, S5Stack
+5            envs        the POPGym suite and bsuite's memory chain in JAX, wrappers, vectorize
 4            supervised  the digits read pixel by pixel, packed sequences, loss and fit
 all          config      the budget in force, the Experiment record
 all          runs        training outside jit: progress, metrics, checkpoint, resume
@@ -31,6 +32,7 @@ _PUBLIC = {
     "discretize": ["bilinear", "euler", "zoh"],
     "scan": ["associative_states", "linear_operator", "linear_scan", "resettable"],
     "s5": ["S5SSM", "S5Block", "S5Stack"],
+    "envs": [],
     "supervised": [],
     "runs": [],
     "experiments": [],

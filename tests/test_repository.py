@@ -125,6 +125,8 @@ def test_requirements_are_pinned_and_fit_the_package():
         "brax",
         "playground",
         "mujoco",
+        "popgym",
+        "bsuite",
         "jupyter-book",
     ):
         assert group in pins

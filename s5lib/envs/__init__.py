@@ -1,0 +1,113 @@
+"""Environments that need a memory, all in JAX with gymnax's interface: the POPGym suite and bsuite's memory chain.
+
+``make("RepeatPreviousHard")`` builds one, ``env_names()`` lists them, ``describe(name)`` says what is seen, done and paid,
+and ``vectorize(env, num_envs)`` steps many as one. Needs gymnax: ``pip install 's5lib[envs]'``.
+"""
+
+import dataclasses
+import re
+from typing import Any
+
+from s5lib.config import did_you_mean
+from s5lib.envs.base import (
+    Description,
+    Environment,
+    Episode,
+    EpisodeStatistics,
+    MultiDiscrete,
+    PreviousAction,
+    TimeLimit,
+    VectorEnv,
+    Wrapper,
+    play,
+    vectorize,
+)
+from s5lib.envs.memory_chain import MemoryChain
+from s5lib.envs.popgym import ALIASES, FAMILIES, Family
+
+__all__ = [
+    "Description",
+    "Environment",
+    "Episode",
+    "EpisodeStatistics",
+    "MemoryChain",
+    "MultiDiscrete",
+    "PreviousAction",
+    "TimeLimit",
+    "VectorEnv",
+    "Wrapper",
+    "describe",
+    "env_names",
+    "make",
+    "play",
+    "vectorize",
+]
+
+
+_FAMILIES: dict[str, Family] = {"MemoryChain": (MemoryChain, {"": {}}), **FAMILIES}
+
+
+def env_names() -> list[str]:
+    """Every task that ``make`` knows, by its present name.
+
+    Returns:
+        ``"<Family><Difficulty>"`` for POPGym's tasks, spelled as POPGym spells them, and ``"MemoryChain"``.
+    Example:
+        >>> "RepeatPreviousHard" in env_names()
+        True
+
+    """
+    return [family + level for family, (_, levels) in _FAMILIES.items() for level in levels]
+
+
+def make(name: str, **options: Any) -> Environment:
+    """Build an environment by name.
+
+    Args:
+        name: one of ``env_names()``; a family's name alone means its Easy options. The names of POPGym's first version
+            (``"StatelessCartPoleHard"``) and its gymnasium ids (``"popgym-RepeatFirstEasy-v0"``) work too.
+        options: fields of the environment to set otherwise, such as ``k=10`` of RepeatPrevious.
+    Returns:
+        An ``Environment``; equal names and options give equal environments.
+    Raises:
+        ValueError: an unknown name, with the nearest one, or a bad option's value.
+        TypeError: an option that this environment does not have.
+    Example:
+        >>> make("RepeatPreviousHard")
+        RepeatPrevious(num_decks=3, k=64)
+        >>> make("RepeatPreviousHard", k=10).k
+        10
+
+    """
+    bare = re.sub(r"^popgym-|-v0$", "", name) if isinstance(name, str) else str(name)
+    family, level = re.fullmatch(r"(.*?)(Easy|Medium|Hard|)", bare).groups()  # type: ignore[union-attr]
+    family = ALIASES.get(family, family)
+    if family not in _FAMILIES or (level and level not in _FAMILIES[family][1]):
+        nearest = did_you_mean(bare, [*env_names(), *ALIASES])
+        raise ValueError(f"no environment is called {name!r}.{nearest} env_names() lists all {len(env_names())}")
+    kind, levels = _FAMILIES[family]
+    known = [field.name for field in dataclasses.fields(kind)]
+    for option in options:
+        if option not in known:
+            raise TypeError(
+                f"{family} has no option {option!r}; it has {', '.join(known) or 'none'}.{did_you_mean(option, known)}"
+            )
+    return kind(**{**levels[level or next(iter(levels))], **options})
+
+
+def describe(name: str, **options: Any) -> Description:
+    """Say what a task shows, asks and pays, index by index, and what its players earn.
+
+    Args:
+        name: as in ``make``.
+        options: as in ``make``.
+    Returns:
+        A ``Description``.
+    Raises:
+        ValueError, TypeError: as in ``make``.
+    Example:
+        >>> describe("RepeatPreviousHard").best_return
+        1.0
+
+    """
+    return dataclasses.replace(make(name, **options).describe(), name=name)

@@ -1,0 +1,29 @@
+"""POPGym in JAX: every task of the original package, one file a family, difficulty as data.
+
+Rules, rewards and lengths are those of the package ``popgym`` 1.0.7, and the tests play both side by side. Observations are
+the original's, flattened as ``gymnasium.spaces.flatten`` does it: integers one-hot, vectors as they are.
+
+Source: Morad et al. 2023, "POPGym: Benchmarking Partially Observable Reinforcement Learning" (ICLR).
+"""
+
+from typing import Any
+
+from s5lib.envs.base import Environment
+from s5lib.envs.popgym import repeat_previous
+
+__all__ = ["ALIASES", "FAMILIES", "Family"]
+
+Family = tuple[type[Environment], dict[str, dict[str, Any]]]  # class, options of each difficulty
+
+FAMILIES: dict[str, Family] = {
+    "RepeatPrevious": (repeat_previous.RepeatPrevious, repeat_previous.DIFFICULTY),
+}
+
+# Names of the first version of the package, which papers use, and of the ids it registers with gymnasium.
+ALIASES = {
+    "StatelessCartPole": "PositionOnlyCartPole",
+    "NoisyStatelessCartPole": "NoisyPositionOnlyCartPole",
+    "StatelessPendulum": "PositionOnlyPendulum",
+    "NoisyStatelessPendulum": "NoisyPositionOnlyPendulum",
+    "VelocityOnlyCartpole": "VelocityOnlyCartPole",
+}

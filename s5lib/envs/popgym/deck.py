@@ -1,0 +1,44 @@
+"""Packs of cards, and what the games that turn over one card a step share."""
+
+import jax
+import jax.numpy as jnp
+
+from s5lib.config import check_choice
+from s5lib.envs.base import Environment, gymnax
+
+__all__ = ["COLORS", "RANKS", "SUITS", "CardGame", "shuffled"]
+
+SUITS = ("spades", "diamonds", "clubs", "hearts")
+COLORS = ("black", "red")
+RANKS = ("ace", "2", "3", "4", "5", "6", "7", "8", "9", "10", "jack", "queen", "king")
+
+
+def shuffled(key: jax.Array, num_decks: int, field: str) -> jax.Array:
+    """Shuffle ``num_decks`` packs of 52 cards and name each card by one of its fields.
+
+    Args:
+        key: random key.
+        num_decks: packs put together.
+        field: ``"suits"`` (0-3), ``"ranks"`` (0-12) or ``"colors"`` (0-1): indices into SUITS, RANKS, COLORS.
+    Returns:
+        The cards in the order of play, shape (52 * num_decks,), int8.
+    Raises:
+        ValueError: another field.
+    Example:
+        >>> jnp.bincount(shuffled(jax.random.key(0), 1, "suits")).tolist()
+        [13, 13, 13, 13]
+
+    Source: popgym 1.0.7, core/deck.py.
+    Differs: the original deals from the end of its shuffled index; here card t is the t-th dealt.
+    """
+    check_choice("field", field, ("suits", "ranks", "colors"))
+    cards = jnp.arange(52 * num_decks)
+    values = {"suits": cards % 4, "ranks": cards // 4 % 13, "colors": cards % 2}[field]
+    return jax.random.permutation(key, values.astype(jnp.int8))
+
+
+class CardGame(Environment):
+    """A game that ends when its cards do, never by a time limit, unless ``params.max_steps_in_episode`` is set lower."""
+
+    def is_truncated(self, state, params: gymnax.EnvParams) -> jax.Array:
+        return (state.time >= params.max_steps_in_episode) & (state.time < self.horizon)
