@@ -18,11 +18,15 @@ def lazy_names() -> tuple[set[str], dict[str, str]]:
 
 
 def files_of(dotted: str) -> list[pathlib.Path]:
-    """The file or files behind "scan" or "envs.popgym"; a package stands for everything inside it."""
-    path = ROOT / "s5lib" / dotted.replace(".", "/")
-    if path.with_suffix(".py").exists():
-        return [path.with_suffix(".py")]
-    return sorted(path.rglob("*.py")) if path.is_dir() else []
+    """The file behind "scan" or "envs", and for "envs.popgym" that of each package around it, which Python runs first."""
+    parts, files = dotted.split("."), []
+    for depth in range(1, len(parts) + 1):
+        path = ROOT.joinpath("s5lib", *parts[:depth])
+        file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+        if not file.exists():
+            return []
+        files.append(file)
+    return files
 
 
 def named_in(code: str) -> set[str]:

@@ -55,11 +55,11 @@ def test_imports_only_what_stands_above(path):
 def test_figures_live_in_viz_alone(path):
     tops = {name.split(".")[0] for name in imported(path)}
     if module_of(path) != "viz":
-        assert not tops & FIGURES, f"{path.name} imports {tops & FIGURES}: figures belong in viz.py"
+        assert not tops & FIGURES, f"{path.name} imports {tops & FIGURES}: figures belong in viz"
 
 
 def test_modules_of_the_core_load_with_core_packages_only():
-    """At the top of a file stand the standard library, s5lib and the packages s5lib always has; viz.py may ask for more."""
+    """At the top of a file stand the standard library, s5lib and the packages s5lib always has; viz may ask for more."""
     import sys
 
     for path in FILES:

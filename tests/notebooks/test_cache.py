@@ -35,6 +35,12 @@ def test_reach_follows_imports_between_modules():
     assert all(path.is_relative_to(ROOT / "s5lib") for path in reach.reached_modules("from s5lib import S5Stack"))
 
 
+def test_reach_goes_into_a_package_as_far_as_imports_do():
+    assert names("from s5lib import checks") >= {"chapter01", "chapter04", "grading"}
+    assert names("from s5lib.checks.grading import Verdict") >= {"chapter01"}, "the package itself runs first"
+    assert "experiments" not in names("from s5lib import viz")
+
+
 def test_code_hash_ignores_words_and_sees_code(tmp_path):
     file = tmp_path / "module.py"
     versions = []
