@@ -9,13 +9,15 @@ Source: Morad et al. 2023, "POPGym: Benchmarking Partially Observable Reinforcem
 from typing import Any
 
 from s5lib.envs.base import Environment
-from s5lib.envs.popgym import repeat_previous
+from s5lib.envs.popgym import autoencode, repeat_first, repeat_previous
 
 __all__ = ["ALIASES", "FAMILIES", "Family"]
 
 Family = tuple[type[Environment], dict[str, dict[str, Any]]]  # class, options of each difficulty
 
 FAMILIES: dict[str, Family] = {
+    "Autoencode": (autoencode.Autoencode, autoencode.DIFFICULTY),
+    "RepeatFirst": (repeat_first.RepeatFirst, repeat_first.DIFFICULTY),
     "RepeatPrevious": (repeat_previous.RepeatPrevious, repeat_previous.DIFFICULTY),
 }
 
