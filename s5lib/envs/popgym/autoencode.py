@@ -20,8 +20,7 @@ DIFFICULTY: dict[str, dict[str, Any]] = {
 }
 
 
-@struct.dataclass
-class State:
+class State(struct.PyTreeNode):
     """``suits`` (N,), int8: the cards in the order shown. ``time``: steps taken; up to N - 1, card ``time`` is in view."""
 
     time: jax.Array

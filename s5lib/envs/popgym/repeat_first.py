@@ -20,8 +20,7 @@ DIFFICULTY: dict[str, dict[str, Any]] = {
 }
 
 
-@struct.dataclass
-class State:
+class State(struct.PyTreeNode):
     """``suits`` (52 * num_decks,), int8: the cards in order of play. ``time``: steps taken; card ``time`` is in view."""
 
     time: jax.Array
