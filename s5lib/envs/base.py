@@ -105,6 +105,7 @@ def one_hots(values: jax.Array, sizes: tuple[int, ...]) -> jax.Array:
 
     """
     check_shape("values", values, (len(sizes),))
+    values = values.astype(jnp.int32)
     if len(set(sizes)) == 1:
         return jax.nn.one_hot(values, sizes[0]).reshape(-1)
     return jnp.concatenate([jax.nn.one_hot(value, size) for value, size in zip(values, sizes, strict=True)])

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -45,12 +46,15 @@ def mixed(env, share_of_random):
     return act
 
 
+@partial(jax.jit, static_argnums=0)
+def _play(env, keys, shares):
+    return jax.vmap(lambda key, share: play(env, key, mixed(env, share)))(keys, shares)
+
+
 def episodes(env, seeds: int = SEEDS, first_seed: int = 0):
     """``seeds`` whole episodes as NumPy arrays, leading axis the seed: from all best play to all random play."""
-    shares = jnp.linspace(0, 1, seeds)
     keys = jax.vmap(jax.random.key)(jnp.arange(first_seed, first_seed + seeds))
-    batch = jax.jit(jax.vmap(lambda key, share: play(env, key, mixed(env, share))))(keys, shares)
-    return jax.tree.map(np.asarray, batch)
+    return jax.tree.map(np.asarray, _play(env, keys, jnp.linspace(0, 1, seeds)))
 
 
 def agree(
