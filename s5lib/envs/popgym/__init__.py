@@ -9,7 +9,7 @@ Source: Morad et al. 2023, "POPGym: Benchmarking Partially Observable Reinforcem
 from typing import Any
 
 from s5lib.envs.base import Environment
-from s5lib.envs.popgym import autoencode, count_recall, higher_lower, repeat_first, repeat_previous
+from s5lib.envs.popgym import autoencode, battleship, count_recall, higher_lower, repeat_first, repeat_previous
 
 __all__ = ["ALIASES", "FAMILIES", "Family"]
 
@@ -17,6 +17,7 @@ Family = tuple[type[Environment], dict[str, dict[str, Any]]]  # class, options o
 
 FAMILIES: dict[str, Family] = {
     "Autoencode": (autoencode.Autoencode, autoencode.DIFFICULTY),
+    "Battleship": (battleship.Battleship, battleship.DIFFICULTY),
     "CountRecall": (count_recall.CountRecall, count_recall.DIFFICULTY),
     "HigherLower": (higher_lower.HigherLower, higher_lower.DIFFICULTY),
     "RepeatFirst": (repeat_first.RepeatFirst, repeat_first.DIFFICULTY),
