@@ -7,7 +7,7 @@ import pytest
 from s5lib.envs import make, play
 from s5lib.envs.popgym.repeat_first import RepeatFirst
 
-from .agreement import agree, episodes, names, original, returns_agree, spaces_agree
+from .agreement import agree, at, episodes, names, original, returns_agree, spaces_agree
 from .cards import stack
 
 LENGTH = {"RepeatFirstEasy": 51, "RepeatFirstMedium": 415, "RepeatFirstHard": 831}
@@ -36,7 +36,7 @@ def test_returns(name):
 
 def test_all_steps_but_none_after_the_last_card_pay():
     """The first action is paid too, with the card still in view; the pay adds up to 1, not to N / (N - 1)."""
-    episode = play(make("RepeatFirstEasy"), jax.random.key(0), "best")
+    episode = at(episodes(make("RepeatFirstEasy")), 0)  # best play
     np.testing.assert_allclose(episode.reward, 1 / 51, rtol=1e-6)
     assert episode.reward.shape == (51,) and episode.action[0] == episode.obs[0].argmax()
 
@@ -45,8 +45,7 @@ def test_the_first_card_has_no_mark():
     """The original's text promises "an indicator that this is the initial card"; its observation is a suit alone."""
     assert "indicator that this is the initial" in type(original("RepeatFirstEasy")).__mro__[1].__doc__
     assert original("RepeatFirstEasy").observation_space.n == 4
-    env = make("RepeatFirstEasy")
-    episode = play(env, jax.random.key(0))
+    episode = at(episodes(make("RepeatFirstEasy")), 11)  # random play
     assert (episode.obs.sum(axis=1) == 1).all()
     # the same suit looks the same, first or not
     assert any((episode.obs[0] == later).all() for later in episode.obs[1:])
