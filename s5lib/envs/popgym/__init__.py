@@ -9,7 +9,15 @@ Source: Morad et al. 2023, "POPGym: Benchmarking Partially Observable Reinforcem
 from typing import Any
 
 from s5lib.envs.base import Environment
-from s5lib.envs.popgym import autoencode, battleship, count_recall, higher_lower, repeat_first, repeat_previous
+from s5lib.envs.popgym import (
+    autoencode,
+    battleship,
+    count_recall,
+    higher_lower,
+    minesweeper,
+    repeat_first,
+    repeat_previous,
+)
 
 __all__ = ["ALIASES", "FAMILIES", "Family"]
 
@@ -20,6 +28,7 @@ FAMILIES: dict[str, Family] = {
     "Battleship": (battleship.Battleship, battleship.DIFFICULTY),
     "CountRecall": (count_recall.CountRecall, count_recall.DIFFICULTY),
     "HigherLower": (higher_lower.HigherLower, higher_lower.DIFFICULTY),
+    "MineSweeper": (minesweeper.MineSweeper, minesweeper.DIFFICULTY),
     "RepeatFirst": (repeat_first.RepeatFirst, repeat_first.DIFFICULTY),
     "RepeatPrevious": (repeat_previous.RepeatPrevious, repeat_previous.DIFFICULTY),
 }
