@@ -15,6 +15,7 @@ from s5lib.envs.popgym import (
     count_recall,
     higher_lower,
     minesweeper,
+    multiarmed_bandit,
     repeat_first,
     repeat_previous,
 )
@@ -29,6 +30,7 @@ FAMILIES: dict[str, Family] = {
     "CountRecall": (count_recall.CountRecall, count_recall.DIFFICULTY),
     "HigherLower": (higher_lower.HigherLower, higher_lower.DIFFICULTY),
     "MineSweeper": (minesweeper.MineSweeper, minesweeper.DIFFICULTY),
+    "MultiarmedBandit": (multiarmed_bandit.MultiarmedBandit, multiarmed_bandit.DIFFICULTY),
     "RepeatFirst": (repeat_first.RepeatFirst, repeat_first.DIFFICULTY),
     "RepeatPrevious": (repeat_previous.RepeatPrevious, repeat_previous.DIFFICULTY),
 }
