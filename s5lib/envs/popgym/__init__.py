@@ -12,6 +12,7 @@ from s5lib.envs.base import Environment
 from s5lib.envs.popgym import (
     autoencode,
     battleship,
+    concentration,
     count_recall,
     higher_lower,
     minesweeper,
@@ -27,6 +28,7 @@ Family = tuple[type[Environment], dict[str, dict[str, Any]]]  # class, options o
 FAMILIES: dict[str, Family] = {
     "Autoencode": (autoencode.Autoencode, autoencode.DIFFICULTY),
     "Battleship": (battleship.Battleship, battleship.DIFFICULTY),
+    "Concentration": (concentration.Concentration, concentration.DIFFICULTY),
     "CountRecall": (count_recall.CountRecall, count_recall.DIFFICULTY),
     "HigherLower": (higher_lower.HigherLower, higher_lower.DIFFICULTY),
     "MineSweeper": (minesweeper.MineSweeper, minesweeper.DIFFICULTY),
