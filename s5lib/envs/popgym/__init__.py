@@ -12,11 +12,13 @@ from s5lib.envs.base import Environment
 from s5lib.envs.popgym import (
     autoencode,
     battleship,
+    cartpole,
     concentration,
     count_recall,
     higher_lower,
     minesweeper,
     multiarmed_bandit,
+    pendulum,
     repeat_first,
     repeat_previous,
 )
@@ -33,8 +35,13 @@ FAMILIES: dict[str, Family] = {
     "HigherLower": (higher_lower.HigherLower, higher_lower.DIFFICULTY),
     "MineSweeper": (minesweeper.MineSweeper, minesweeper.DIFFICULTY),
     "MultiarmedBandit": (multiarmed_bandit.MultiarmedBandit, multiarmed_bandit.DIFFICULTY),
+    "NoisyPositionOnlyCartPole": (cartpole.CartPole, cartpole.DIFFICULTY["NoisyPositionOnlyCartPole"]),
+    "NoisyPositionOnlyPendulum": (pendulum.Pendulum, pendulum.DIFFICULTY["NoisyPositionOnlyPendulum"]),
+    "PositionOnlyCartPole": (cartpole.CartPole, cartpole.DIFFICULTY["PositionOnlyCartPole"]),
+    "PositionOnlyPendulum": (pendulum.Pendulum, pendulum.DIFFICULTY["PositionOnlyPendulum"]),
     "RepeatFirst": (repeat_first.RepeatFirst, repeat_first.DIFFICULTY),
     "RepeatPrevious": (repeat_previous.RepeatPrevious, repeat_previous.DIFFICULTY),
+    "VelocityOnlyCartPole": (cartpole.CartPole, cartpole.DIFFICULTY["VelocityOnlyCartPole"]),
 }
 
 # Names of the first version of the package, which papers use, and of the ids it registers with gymnasium.
