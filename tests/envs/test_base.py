@@ -324,6 +324,9 @@ def test_time_limit_truncates():
     assert truncated and not terminated
     *_, terminated, truncated, _ = env.step(KEY, state, 1)
     assert truncated and terminated, "both, when both happen: only terminated stops bootstrapping"
+    inner_first = TimeLimit(Probe(length=1), 5)  # the environment's own limit goes on to hold
+    *_, truncated, _ = inner_first.step(KEY, inner_first.reset(KEY)[1], 0)
+    assert truncated
     with pytest.raises(ValueError, match="max_steps must be a positive integer; got 0"):
         TimeLimit(Probe(), 0)
 
