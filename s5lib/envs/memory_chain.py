@@ -90,14 +90,15 @@ class MemoryChain(Environment):
         return state.context[state.query]
 
     def describe(self) -> Description:
-        cue = "2" if self.num_bits == 1 else f"2-{self.num_bits + 1}"
+        cue, bits = ("2", "1 bit") if self.num_bits == 1 else (f"2-{self.num_bits + 1}", f"{self.num_bits} bits")
+        steps = "1 step" if self.memory_length == 1 else f"{self.memory_length} steps"
         return Description(
             name="MemoryChain",
-            summary=f"A cue of {self.num_bits} bit(s) is shown twice at the start and asked for {self.memory_length} steps later.",
+            summary=f"A cue of {bits} is shown twice at the start and asked for {steps} later.",
             observation=(
                 ("0", f"time left: 1, 1, then down to 0 by 1/{self.memory_length} a step"),
-                ("1", "which bit is asked for, from 0; shown as the answer is due, before that 0"),
-                (cue, "the cue, -1 or 1 a bit, on the first two observations; then 0"),
+                ("1", "which bit is asked for, from 0; shown as the answer is due, else 0"),
+                (cue, "the cue, -1 or 1 for 0 or 1, on the first two observations; then 0"),
             ),
             action="the bit, 0 or 1; only the last one counts",
             reward="on the last step 1 if right, -1 if wrong; before, 0",

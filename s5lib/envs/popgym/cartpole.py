@@ -132,12 +132,12 @@ class CartPole(Environment):
 
     def describe(self) -> Description:
         half = "the two positions" if self.shown == "positions" else "the two velocities"
-        noisy = f", under normal noise of standard deviation {self.noise_sigma}," if self.noise_sigma else ""
+        noisy = f", under normal noise of standard deviation {self.noise_sigma}" if self.noise_sigma else ""
         names = ("x, m", "theta, rad") if self.shown == "positions" else ("x_dot, m/s", "theta_dot, rad/s")
         first = "" if self.shown == "positions" else "; the first of an episode is {}"
         return Description(
             name="CartPole",
-            summary=f"Keep a pole upright on a cart, and see only {half}{noisy} of the four numbers.",
+            summary=f"Keep a pole upright on a cart, and see only {half}{noisy}.",
             observation=(("0", names[0] + first.format("x")), ("1", names[1] + first.format("theta"))),
             action="push the cart: 0 left, 1 right",
             reward=f"1/{self.max_steps} a step, the one on which the pole falls too",

@@ -73,8 +73,8 @@ def _torques() -> np.ndarray:
     angles, speeds = np.linspace(-math.pi, math.pi, _GRID[0]), np.linspace(-MAX_SPEED, MAX_SPEED, _GRID[1])
     torques = np.linspace(-MAX_TORQUE, MAX_TORQUE, 9)
     theta, theta_dot, torque = np.meshgrid(angles, speeds, torques, indexing="ij")
-    cost, *after = _swing(theta, theta_dot, torque, np)
-    index, weights = _corners(*after, np)
+    cost, theta, theta_dot = _swing(theta, theta_dot, torque, np)
+    index, weights = _corners(theta, theta_dot, np)
     total = cost
     for _ in range(60):
         total = cost + (weights * total.min(-1).reshape(-1)[index]).sum(0)
@@ -137,13 +137,14 @@ class Pendulum(Environment):
         return blur(key, shown, self.noise_sigma, self.observation_space(None))
 
     def transition(self, key: jax.Array, state: State, action: jax.Array, params: Any) -> tuple:
-        cost, theta, theta_dot = _swing(*state.physics, action[0])
+        theta, theta_dot = state.physics
+        cost, theta, theta_dot = _swing(theta, theta_dot, action[0])
         state = State(state.time + 1, jnp.stack([theta, theta_dot]))
         reward = (1 - cost / (COST_RANGE / 2)) / self.max_steps
         return self._see(key, state), state, reward, jnp.bool_(False), {}
 
     def best_action(self, state: State) -> jax.Array:
-        index, weights = _corners(*state.physics)
+        index, weights = _corners(state.physics[0], state.physics[1])
         return jnp.sum(weights * jnp.array(_torques())[index], keepdims=True).astype(jnp.float32)
 
     def describe(self) -> Description:
