@@ -1,0 +1,244 @@
+"""Games that need a memory, drawn: what the player sees, what a memory can hold, what is hidden, and what it does."""
+
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import jax
+import numpy as np
+
+from s5lib import envs
+from s5lib.config import check_positive_int
+from s5lib.viz import METHODS, boards, cards, explore, motion, plt
+from s5lib.viz.pieces import BAD, GOOD, INK, canvas, label
+
+__all__ = ["draw_game", "watch"]
+
+SUITS = ("♠ spades", "♦ diamonds", "♣ clubs", "♥ hearts")
+COLOURS = "Blue frame: what the player sees now. White: seen before. Grey: not seen yet."
+ASKED = f"{COLOURS} Purple, dashed: what is asked for."
+CHOSEN = f"{COLOURS} Orange: what the player chooses."
+MOVING = "Blue: what the player sees. Grey: what is hidden. Orange: the action."
+
+
+@dataclass(frozen=True)
+class Game:
+    """How one kind of game is drawn, what an action is called, and what the colours mean."""
+
+    draw: Callable[[Any, Any, Any, int], None]
+    says: Callable[[Any, Any, int], str]
+    legend: str
+
+
+def _suit(env: Any, episode: Any, t: int) -> str:
+    return f"says {SUITS[int(episode.action[t])]}"
+
+
+def _when_asked(says: Callable, first: Callable[[Any], int], before: str) -> Callable[[Any, Any, int], str]:
+    """What is said until the game asks for something counts for nothing."""
+    return lambda env, episode, t: says(env, episode, t) if t >= first(env) else before
+
+
+def _square(verb: str) -> Callable[[Any, Any, int], str]:
+    return lambda env, episode, t: f"{verb} row {episode.action[t][0]}, column {episode.action[t][1]}"
+
+
+def _one_of(before: str, *names: str) -> Callable[[Any, Any, int], str]:
+    return lambda env, episode, t: before + names[int(episode.action[t])]
+
+
+def _number(before: str) -> Callable[[Any, Any, int], str]:
+    return lambda env, episode, t: f"{before}{int(episode.action[t])}"
+
+
+def _torque(env: Any, episode: Any, t: int) -> str:
+    return f"torque {_signed(float(np.ravel(episode.action[t])[0]), 1)}"
+
+
+_MAZE = Game(boards.labyrinth, _one_of("goes ", "left", "right", "up", "down"), f"{CHOSEN} Dots: where it has been.")
+# class of the environment -> its game
+GAMES = {
+    "Autoencode": Game(
+        cards.autoencode,
+        _when_asked(_suit, lambda env: env.horizon // 2, "watches"),
+        f"{ASKED} Green: answered rightly. Red, struck out: answered wrongly.",
+    ),
+    "Battleship": Game(
+        boards.battleship, _square("shoots"), f"{CHOSEN} Cross: a hit. Circle: a miss. Dark grey: a ship, hidden."
+    ),
+    "CartPole": Game(
+        motion.cartpole,
+        _one_of("pushes ", "left", "right"),
+        f"{MOVING} Thin arrows: velocities. Dotted: where the game is lost. The pole is drawn longer than it is.",
+    ),
+    "Concentration": Game(
+        boards.concentration, _number("turns up card "), f"{CHOSEN} Green: matched, stays in view. B: black. R: red."
+    ),
+    "CountRecall": Game(cards.count_recall, _number("says "), f"{ASKED} Bars: how many of each were dealt so far."),
+    "HigherLower": Game(
+        cards.higher_lower, _one_of("says ", "higher", "lower"), f"{COLOURS} Bars: cards of each rank still to come."
+    ),
+    "LabyrinthEscape": Game(_MAZE.draw, _MAZE.says, f"{_MAZE.legend} Star: the exit."),
+    "LabyrinthExplore": _MAZE,
+    "MemoryChain": Game(
+        cards.memory_chain, _when_asked(_number("says "), lambda env: env.memory_length, "waits"), ASKED
+    ),
+    "MineSweeper": Game(boards.minesweeper, _square("opens"), f"{CHOSEN} Numbers: mines around. Stars: hidden mines."),
+    "MultiarmedBandit": Game(
+        motion.bandit,
+        _number("pulls arm "),
+        "Blue frame: the last pull and whether it won. White bars: share of an arm's pulls that won so far; above, how "
+        "many those are. Grey bars: its chance, hidden. Orange: the next pull.",
+    ),
+    "Pendulum": Game(
+        motion.pendulum, _torque, f"{MOVING} Inner arrow: the torque. Outer arrow: the velocity. Dotted: upright."
+    ),
+    "RepeatFirst": Game(cards.repeat_first, _suit, ASKED),
+    "RepeatPrevious": Game(
+        cards.repeat_previous, _when_asked(_suit, lambda env: env.k - 1, "waits"), f"{ASKED} Faint: may be forgotten."
+    ),
+}
+
+
+def _game(env: Any) -> Game:
+    game = GAMES.get(type(env).__name__)
+    if game is None:
+        raise TypeError(
+            f"env must be one of {', '.join(GAMES)}, without wrappers, for how to draw it; got {type(env).__name__}"
+        )
+    return game
+
+
+def _length(episode: Any) -> int:
+    return int(np.sum(episode.active))
+
+
+def _check_step(t: Any, length: int) -> int:
+    if isinstance(t, bool) or not isinstance(t, int | np.integer) or not 0 <= t < length:
+        raise ValueError(f"t must be a step of this episode, an integer from 0 to {length - 1}; got {t!r}")
+    return int(t)
+
+
+def draw_game(ax: Any, env: Any, episode: Any, t: int) -> None:
+    """Draw one step of a game: what is seen and what is hidden before the action, the action, and what it earns.
+
+    Args:
+        ax: a matplotlib Axes, about 2.5 inches wide or wider.
+        env: the environment that was played, without wrappers.
+        episode: what ``s5lib.envs.play`` returned for one game, as NumPy arrays.
+        t: the step, from 0 to the episode's last.
+    Raises:
+        TypeError: an environment that nobody knows how to draw.
+        ValueError: the episode has no step ``t``.
+    """
+    game = _game(env)
+    t = _check_step(t, _length(episode))
+    canvas(ax)
+    game.draw(ax, env, episode, t)
+    reward = float(episode.reward[t])
+    label(ax, 5, -0.75, game.says(env, episode, t), fontsize=12, fontweight="bold")
+    look = GOOD if reward > 0 else BAD if reward < 0 else INK
+    label(ax, 5, -1.9, f"reward {_signed(reward, 3)}, sum {_signed(_sum(episode, t), 3)}", color=look)
+
+
+def _sum(episode: Any, t: int) -> float:
+    """The return up to and with step t."""
+    return float(np.sum(episode.reward[: t + 1]))
+
+
+def _signed(number: float, places: int) -> str:
+    rounded = round(number, places) + 0.0  # no minus zero
+    return f"{rounded:+.{places}f}" if rounded else f"{rounded:.{places}f}"
+
+
+PLAYERS = ("random", "best")
+
+
+@cache
+def _player(env: Any, policy: str) -> Callable:
+    return jax.jit(lambda key: envs.play(env, key, policy))
+
+
+def _both(env: Any, seed: int) -> dict[str, Any]:
+    """The same start played by both players, as NumPy arrays cut after the last step."""
+    played = {}
+    for policy in PLAYERS:
+        episode = jax.tree.map(np.asarray, _player(env, policy)(jax.random.key(seed)))
+        until_end = slice(_length(episode))
+        played[policy] = jax.tree.map(operator.itemgetter(until_end), episode)
+    return played
+
+
+def watch(name: str, steps: int = 24, seed: int = 0, **options: Any) -> None:
+    """Display a game with a slider over its steps: the same start played at random on the left, by the best player right.
+
+    Args:
+        name: a task, as in ``s5lib.envs.make``.
+        steps: how many steps the slider shows at most, 60 or fewer. They are spread evenly; where one game is over
+            before half of the other, half of them go to the time in which both are played.
+        seed: which start.
+        options: as in ``s5lib.envs.make``.
+    Raises:
+        TypeError, ValueError: as in ``s5lib.envs.make``, or ``steps`` is out of range.
+    """
+    if check_positive_int("steps", steps) > 60:
+        raise ValueError(f"steps must be 60 or fewer, for the page holds them all; got {steps}")
+    env, about = envs.make(name, **options), envs.describe(name, **options)
+    game, games = _game(env), _both(env, seed)
+    shown = _spread(steps, *sorted(map(_length, games.values())))
+    totals = {
+        policy: f"return {_sum(episode, shown[-1]):.2f}, {_length(episode)} steps" for policy, episode in games.items()
+    }
+
+    def draw(t: int) -> Any:
+        return _side_by_side(env, games, t)
+
+    def alt(t: int) -> str:
+        parts = []
+        for policy, episode in games.items():
+            last = min(t, _length(episode) - 1)
+            over = "" if last == t else f" (over after {last + 1} steps)"
+            parts.append(
+                f"{policy} play {game.says(env, episode, last)}{over}, return so far {_sum(episode, last):.2f}"
+            )
+        return f"{name} at step {t}. {'; '.join(parts)}."
+
+    caption = (
+        f"{name}, one start, two players. Left: random actions ({totals['random']}). "
+        f"Right: best play, which {about.best_policy} ({totals['best']}). {game.legend}"
+    )
+    explore(draw, caption=caption, alt=alt, labels={"t": "step"}, t=shown)
+
+
+def _spread(steps: int, shorter: int, longer: int) -> list[int]:
+    def evenly(first: int, last: int, count: int) -> set[int]:
+        return set(np.linspace(first, last, min(count, last - first + 1)).round().astype(int).tolist())
+
+    if longer <= steps or 2 * shorter > longer:
+        return sorted(evenly(0, longer - 1, steps))
+    together = evenly(0, shorter - 1, steps // 2)
+    return sorted(together | evenly(shorter, longer - 1, steps - len(together)))
+
+
+def _side_by_side(env: Any, games: dict[str, Any], t: int) -> Any:
+    """Both players at step t, or where their game ended, and beneath how the return grew."""
+    fig = plt.figure(figsize=(5.6, 4.9), layout="none")
+    below = fig.add_axes((0.13, 0.115, 0.84, 0.13))
+    for place, (policy, episode) in enumerate(games.items()):
+        last = min(t, _length(episode) - 1)
+        ax = fig.add_axes((0.015 + 0.5 * place, 0.295, 0.47, 0.62))
+        draw_game(ax, env, episode, last)
+        over = "" if last == t else f", over at {last}"
+        color, line = METHODS["random" if policy == "random" else "optimal"]["color"], ("--", "-")[place]
+        fig.text(0.25 + 0.5 * place, 0.955, f"{policy} play{over}", ha="center", va="center", fontsize=13, color=color)
+        grown = np.cumsum(episode.reward)
+        below.plot(np.arange(len(grown)), grown, color=color, linestyle=line, linewidth=1.6)
+        below.plot(last, grown[last], "o", color=color, markersize=6, clip_on=False)
+    below.axvline(t, color="#B0B0B0", linewidth=1)
+    below.set(xlabel="step", ylabel="return")
+    below.margins(y=0.12)
+    below.tick_params(labelsize=10.5)
+    below.locator_params(axis="y", nbins=3)
+    return fig
