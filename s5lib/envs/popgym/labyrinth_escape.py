@@ -11,16 +11,20 @@ from s5lib.envs.popgym.maze import ACTIONS, DIFFICULTY, GOAL, NONE, OBSERVATION,
 
 __all__ = ["DIFFICULTY", "LabyrinthEscape", "State"]
 
-# (size, episode_length): mean return of random and of best play
-_MEASURED: dict[tuple[int, int], tuple[float, float]] = {}
+# (size, episode_length): mean return of random play, 20 000 episodes, and of the shortest way out, 100 000 mazes
+_MEASURED = {
+    (10, 1024): (-0.418, 0.97887),
+    (14, 1024): (-0.837, 0.96489),
+    (18, 1024): (-0.958, 0.94899),
+}
 
 
 @dataclass(frozen=True)
 class LabyrinthEscape(Maze):
     """Enter a maze at one side and leave it at the exit on the side across.
 
-    Each step costs 1/``episode_length``, and the step onto the exit earns 1 besides and ends the episode. In about one
-    maze in a few hundred the exit or the start leads to an uncarved cell, and nobody can escape.
+    Each step costs 1/``episode_length``, and the step onto the exit earns 1 besides and ends the episode. Very
+    rarely (once in 100 000 mazes of size 18) the start or the exit leads to an uncarved cell, and nobody can escape.
 
     Args:
         size: of the square maze, even and at least 6: (size / 2)^2 cells.

@@ -11,8 +11,12 @@ from s5lib.envs.popgym.maze import ACTIONS, DIFFICULTY, FREE, NONE, OBSERVATION,
 
 __all__ = ["DIFFICULTY", "LabyrinthExplore", "State"]
 
-# (size, episode_length): mean return of random and of best play
-_MEASURED: dict[tuple[int, int], tuple[float, float]] = {}
+# (size, episode_length): mean return of random play, 20 000 episodes, and of the shortest walk, 20 000 mazes
+_MEASURED = {
+    (10, 1024): (-0.3546, 0.98250),
+    (14, 1024): (-0.6121, 0.95726),
+    (18, 1024): (-0.7431, 0.91901),
+}
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,7 @@ class LabyrinthExplore(Maze):
 
     The first visit to a square pays 1/F, where F counts the free squares without the start; any other step costs
     1/``episode_length``. The episode ends when nothing is left. The exit stays a wall here, and nothing shows which
-    squares have been visited. In one maze in a few hundred the start leads to an uncarved cell, and nobody can move.
+    squares have been visited. Very rarely the start leads to an uncarved cell, and nobody can move.
 
     Args:
         size: of the square maze, even and at least 6: (size / 2)^2 cells.

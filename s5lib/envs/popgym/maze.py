@@ -108,7 +108,7 @@ def _odd(uniform: jax.Array, count: int) -> jax.Array:
 def carve(drawn: Draws, size: int) -> jax.Array:
     """Carve a maze by hunt and kill: walk at random through uncarved cells until stuck, go to a random cell, repeat.
 
-    A walk goes on from carved cells only. After (size + 1)^2 hunts carving ends, so now and then a cell stays uncarved;
+    A walk goes on from carved cells only. After (size + 1)^2 hunts carving ends, so in rare mazes a cell stays uncarved;
     the carved ones always form a tree. Hunts after the last cell has been carved change nothing and are skipped.
 
     Args:
