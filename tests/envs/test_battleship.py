@@ -113,7 +113,9 @@ def test_the_last_shot_can_win_and_be_out_of_time():
     """As in the original, where both flags are then set."""
     env = Battleship(4, (2,))
     state = board(env, [(0, 0), (1, 0)], time=jnp.int32(15))
-    _, state, _, terminated, _ = at_square(env, state.replace(guessed=state.ships.at[1, 0].set(False)), 1, 0)
+    _, state, _, terminated, _ = at_square(
+        env, state.replace(guessed=state.ships.at[1, 0].set(False), hits=jnp.int32(1)), 1, 0
+    )
     assert terminated and env.is_truncated(state, env.default_params)
     theirs = original("BattleshipEasy")
     theirs.num_steps, theirs.hits = 63, 11
@@ -132,7 +134,8 @@ def test_random_return_of_a_small_board():
 
 def test_a_lower_time_limit_truncates():
     env = make("BattleshipEasy")
-    episode = play(env, jax.random.key(0), params=env.default_params.replace(max_steps_in_episode=10))
+    params = env.default_params.replace(max_steps_in_episode=10)
+    episode = jax.jit(lambda key: play(env, key, params=params))(jax.random.key(0))
     assert int(episode.active.sum()) == 10 and episode.truncated[9] and not episode.terminated[9]
 
 

@@ -22,11 +22,15 @@ DIFFICULTY: dict[str, dict[str, Any]] = {
 
 @struct.dataclass
 class State:
-    """``ships`` and ``guessed`` (n, n), bool: where ships lie, and which squares were shot at. ``time``: steps taken."""
+    """``ships`` and ``guessed`` (n, n), bool: where ships lie, and which squares were shot at.
+
+    ``hits``: the ship squares among those shot at. ``time``: steps taken.
+    """
 
     time: jax.Array
     ships: jax.Array
     guessed: jax.Array
+    hits: jax.Array
 
 
 @dataclass(frozen=True)
@@ -88,8 +92,10 @@ class Battleship(Environment):
         n, starts = self.board_size, self.board_size - size + 1
         squares = [ships, ships.T]
         free = ~jnp.stack([sum(s[:, i : i + starts] for i in range(size)) for s in squares]).astype(bool)
-        # The free placement with the largest of independent random numbers.
-        chosen = jnp.argmax(jnp.where(free.reshape(-1), jax.random.bits(key, (2 * n * starts,)) | 1, 0))
+        # The free placement with the largest random number: its own index stands in the number's lowest bits.
+        width = (free.size - 1).bit_length()
+        numbers = jax.random.bits(key, (free.size,)) >> width << width | jnp.arange(free.size, dtype=jnp.uint32)
+        chosen = jnp.max(jnp.where(free.reshape(-1), numbers, 0)) % 2**width
         along_columns, row, column = jnp.unravel_index(chosen, (2, n, starts))
         index = jnp.arange(n)
         ship = (index == row)[:, None] & ((index >= column) & (index < column + size))
@@ -100,7 +106,7 @@ class Battleship(Environment):
         ships = empty
         for one, size in zip(jax.random.split(key, len(self.ship_sizes)), self.ship_sizes, strict=True):
             ships = self._place(one, ships, size)
-        return self._see(jnp.bool_(False)), State(jnp.int32(0), ships, empty)
+        return self._see(jnp.bool_(False)), State(jnp.int32(0), ships, empty, jnp.int32(0))
 
     def _see(self, hit: jax.Array) -> jax.Array:
         return jnp.stack([~hit, hit]).astype(jnp.float32)
@@ -108,10 +114,10 @@ class Battleship(Environment):
     def transition(self, key: jax.Array, state: State, action: jax.Array, params: Any) -> tuple:
         index = jnp.arange(self.board_size)
         square = (index == action[0])[:, None] & (index == action[1])
-        hit = jnp.any(square & state.ships & ~state.guessed)
+        hit = state.ships[action[0], action[1]] & ~state.guessed[action[0], action[1]]
         reward = jnp.where(hit, 1 / self._ship_squares, -1 / (self.horizon - self._ship_squares))
-        state = state.replace(time=state.time + 1, guessed=state.guessed | square)
-        return self._see(hit), state, reward, ~jnp.any(state.ships & ~state.guessed), {}
+        state = state.replace(time=state.time + 1, guessed=state.guessed | square, hits=state.hits + hit)
+        return self._see(hit), state, reward, state.hits == self._ship_squares, {}
 
     def best_action(self, state: State) -> jax.Array:
         square = jnp.argmax((state.ships & ~state.guessed).reshape(-1))
