@@ -249,6 +249,7 @@ def original_mazes(name, count):
     rows = []
     for _ in range(count):
         theirs.reset()
+        np.testing.assert_array_equal(theirs.explored, theirs.maze.grid == START)
         rows.append((theirs.maze.grid == 1, theirs.maze.start, theirs.maze.end))
     walls, start, goal = (np.array(part) for part in zip(*rows, strict=True))
     for place in (start, goal):
@@ -259,6 +260,8 @@ def original_mazes(name, count):
 def our_mazes(name, count):
     state = starts(name, count)
     walls = state.maze != FREE
+    np.testing.assert_array_equal(state.explored, state.maze == START)
+    np.testing.assert_array_equal(state.position, np.argwhere(state.maze == START)[:, 1:])
     goal = np.argwhere(state.maze == GOAL)[:, 1:]
     return walls, state.position, goal
 
