@@ -20,8 +20,7 @@ DIFFICULTY: dict[str, dict[str, Any]] = {
 }
 
 
-@struct.dataclass
-class State:
+class State(struct.PyTreeNode):
     """``ships`` and ``guessed`` (n, n), bool: where ships lie, and which squares were shot at.
 
     ``hits``: the ship squares among those shot at. ``time``: steps taken.

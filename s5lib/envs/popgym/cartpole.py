@@ -52,8 +52,7 @@ _LONGEST = 200  # none of those took this long (the longest took 167), so that t
 _BALANCED = 2000  # none of 20 000 episodes of feedback fell in as many steps
 
 
-@struct.dataclass
-class State:
+class State(struct.PyTreeNode):
     """``physics`` (4,): x (m), x_dot, theta (rad, 0 upright), theta_dot. ``time``: steps taken."""
 
     time: jax.Array

@@ -29,8 +29,7 @@ _MEASURED = {
 }
 
 
-@struct.dataclass
-class State:
+class State(struct.PyTreeNode):
     """``cards`` (52 * num_decks,), int8: the cards' values. ``face_up``, bool: those that matched and stay up.
 
     ``seen``, bool: those turned up at least once. ``first``: the card that waits for a second one, or -1. ``time``:

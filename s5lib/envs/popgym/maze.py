@@ -52,8 +52,7 @@ OBSERVATION = (
 WARNING = "popgym itself deprecates labyrinths as tests of memory: players without one solve them."
 
 
-@struct.dataclass
-class State:
+class State(struct.PyTreeNode):
     """A player in a maze.
 
     ``maze`` (n, n), int8: 0 free, 1 wall, 2 start, 3 goal; ``position`` (2,), int32: row and column; ``explored``

@@ -20,8 +20,7 @@ DIFFICULTY: dict[str, dict[str, Any]] = {
 }
 
 
-@struct.dataclass
-class State:
+class State(struct.PyTreeNode):
     """``mines`` and ``viewed`` (n, n), bool; ``viewed`` squares were opened and are safe. ``time``: steps taken.
 
     ``exploded``, bool: the last square opened was a mine.

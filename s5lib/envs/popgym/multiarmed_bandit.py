@@ -19,8 +19,7 @@ DIFFICULTY: dict[str, dict[str, Any]] = {
 }
 
 
-@struct.dataclass
-class State:
+class State(struct.PyTreeNode):
     """``arms`` (num_bandits,), float32: how likely each arm is to win. ``time``: steps taken."""
 
     time: jax.Array

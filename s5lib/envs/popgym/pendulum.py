@@ -36,8 +36,7 @@ _GRID = (101, 81)  # angles, speeds
 _MEASURED = {200: (0.2451, 0.9143), 150: (0.2435, 0.8857), 100: (0.2421, 0.8285)}
 
 
-@struct.dataclass
-class State:
+class State(struct.PyTreeNode):
     """``physics`` (2,): theta (rad, 0 upright, at most one step's swing beyond ±π), theta_dot. ``time``: steps taken."""
 
     time: jax.Array
