@@ -161,9 +161,9 @@ def entrances(key: jax.Array, size: int) -> tuple[jax.Array, jax.Array]:
 
     Source: mazelib 0.9.16, mazelib.py.
     """
-    side, *along = jax.random.uniform(key, (3,))
+    side, *offsets = jax.random.uniform(key, (3,))
     side = jnp.floor(4 * side).astype(jnp.int32)  # north, south, west, east
-    along = _odd(jnp.stack(along), size // 2)
+    along = _odd(jnp.stack(offsets), size // 2)
     across = jnp.where(side % 2 == 0, jnp.array([0, size]), jnp.array([size, 0]))
     places = jnp.where(side < 2, jnp.stack([across, along], axis=1), jnp.stack([along, across], axis=1))
     return places[0], places[1]
