@@ -1,7 +1,6 @@
-"""The chapters: their order from _toc.yml, what each needs, how long it takes, and the text of its setup cell."""
+"""The notebooks, chapters and others: their order from _toc.yml, what each needs, how long it takes, its setup cell's text."""
 
 import pathlib
-import re
 from dataclasses import dataclass
 
 import yaml
@@ -11,9 +10,10 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True)
 class Needs:
-    """What one chapter asks for: extras of s5lib, and minutes at the cpu budget (measured) and the gpu one (estimated)."""
+    """What one notebook asks for: extras of s5lib, and minutes at the budgets smoke, cpu (measured) and gpu (estimated)."""
 
     extras: str = "book"
+    smoke_minutes: float = 1
     cpu_minutes: float = 2
     gpu_minutes: float = 2
 
@@ -23,6 +23,7 @@ NEEDS = {
     "02-discretisation": Needs(cpu_minutes=1, gpu_minutes=1),
     "03-resettable-scan": Needs(cpu_minutes=2, gpu_minutes=2),
     "04-s5-layer": Needs(cpu_minutes=4, gpu_minutes=4),
+    "environments": Needs(smoke_minutes=2, cpu_minutes=2, gpu_minutes=2),
 }
 
 INSTALL = """\
@@ -44,9 +45,9 @@ import jax
 
 import s5lib
 
-minutes = {{"smoke": "1 minute", "cpu": "{cpu}", "gpu": "{gpu}"}}.get(s5lib.budget(), "hours")
+minutes = {{"smoke": "{smoke}", "cpu": "{cpu}", "gpu": "{gpu}"}}.get(s5lib.budget(), "hours")
 print(f"s5lib {{s5lib.__version__}}, JAX {{jax.__version__}} on {{jax.devices()[0].device_kind}}")
-print(f"budget {{s5lib.budget()!r}}: the cells of this chapter take about {{minutes}}")"""
+print(f"budget {{s5lib.budget()!r}}: the cells of this {kind} take about {{minutes}}")"""
 
 
 def toc_files() -> list[str]:
@@ -56,8 +57,13 @@ def toc_files() -> list[str]:
 
 
 def notebooks() -> list[pathlib.Path]:
-    """The chapters that are notebooks, in reading order."""
-    return [ROOT / f"{file}.ipynb" for file in toc_files() if re.match(r"book/\d\d-", file)]
+    """Every notebook that _toc.yml names, in reading order."""
+    return [path for file in toc_files() if (path := ROOT / f"{file}.ipynb").exists()]
+
+
+def is_chapter(stem: str) -> bool:
+    """Whether a notebook is a numbered chapter, with exercises; the others are for reference."""
+    return stem[:2].isdigit()
 
 
 def repository_url() -> str:
@@ -76,12 +82,13 @@ def minutes(number: float) -> str:
 
 
 def setup_cell(stem: str, url: str) -> str:
-    """Write the first code cell of a chapter: check Python, install s5lib where it is missing, say what runs where.
+    """Write the first code cell of a notebook: check Python, install s5lib where it is missing, say what runs where.
 
     Args:
-        stem: the chapter, such as "01-hippo".
+        stem: the notebook, such as "01-hippo".
         url: where pip finds s5lib with git; empty: the cell says how to install a copy instead.
     """
     needs = NEEDS[stem]
     install = (INSTALL if url else TELL).format(extras=needs.extras, url=url)
-    return SETUP.format(install=install, cpu=minutes(needs.cpu_minutes), gpu=minutes(needs.gpu_minutes))
+    times = {name: minutes(getattr(needs, f"{name}_minutes")) for name in ("smoke", "cpu", "gpu")}
+    return SETUP.format(install=install, kind="chapter" if is_chapter(stem) else "page", **times)

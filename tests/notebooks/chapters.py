@@ -8,7 +8,7 @@ import nbformat
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / ".ci"))
-from chapters import NEEDS, notebooks, repository_url, setup_cell  # noqa: E402
+from chapters import NEEDS, is_chapter, notebooks, repository_url, setup_cell  # noqa: E402
 from kernel import kernel_of  # noqa: E402
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "ROOT",
     "code_cells",
     "exercises",
+    "is_chapter",
     "kernel_of",
     "notebooks",
     "read",
