@@ -157,7 +157,7 @@ def entrances(key: jax.Array, size: int) -> tuple[jax.Array, jax.Array]:
     Example:
         >>> start, end = entrances(jax.random.key(0), 10)
         >>> start.tolist(), end.tolist()
-        ([5, 10], [5, 0])
+        ([9, 10], [3, 0])
 
     Source: mazelib 0.9.16, mazelib.py.
     """
