@@ -171,7 +171,7 @@ def _both(env: Any, seed: int) -> dict[str, Any]:
     return played
 
 
-def watch(name: str, steps: int = 24, seed: int = 0, **options: Any) -> None:
+def watch(name: str, steps: int = 20, seed: int = 0, **options: Any) -> None:
     """Display a game with a slider over its steps: the same start played at random on the left, by the best player right.
 
     Args:
@@ -206,10 +206,10 @@ def watch(name: str, steps: int = 24, seed: int = 0, **options: Any) -> None:
         return f"{name} at step {t}. {'; '.join(parts)}."
 
     caption = (
-        f"{name}, one start, two players. Left: random actions ({totals['random']}). "
-        f"Right: best play, which {about.best_policy} ({totals['best']}). {game.legend}"
+        f"{name}, one start, two players. Left: random actions ({totals['random']}). Right: best play "
+        f"({totals['best']}): {about.best_policy}. {game.legend}"
     )
-    explore(draw, caption=caption, alt=alt, labels={"t": "step"}, t=shown)
+    explore(draw, caption=caption, alt=alt, labels={"t": "step"}, start={"t": shown[len(shown) // 2]}, t=shown)
 
 
 def _spread(steps: int, shorter: int, longer: int) -> list[int]:
@@ -240,5 +240,6 @@ def _side_by_side(env: Any, games: dict[str, Any], t: int) -> Any:
     below.set(xlabel="step", ylabel="return")
     below.margins(y=0.12)
     below.tick_params(labelsize=10.5)
+    below.locator_params(axis="x", nbins=6)
     below.locator_params(axis="y", nbins=3)
     return fig
