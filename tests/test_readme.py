@@ -32,8 +32,8 @@ def printed_by(code: list[str]) -> list[str]:
     return out.getvalue().splitlines()
 
 
-def test_the_example_in_readme_prints_what_it_says():
-    (example,) = blocks(README, "python")
+@pytest.mark.parametrize("example", blocks(README, "python"), ids=["memory", "environments"])
+def test_the_examples_in_readme_print_what_they_say(example):
     said = re.findall(r"^print\(.*\)  # (.*)$", example, flags=re.M)
     printed = printed_by([example])
     assert len(said) == len(printed) == 2
