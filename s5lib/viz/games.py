@@ -209,7 +209,7 @@ def watch(name: str, steps: int = 20, seed: int = 0, **options: Any) -> None:
         f"{name}, one start, two players. Left: random actions ({totals['random']}). Right: best play "
         f"({totals['best']}): {about.best_policy}. {game.legend}"
     )
-    explore(draw, caption=caption, alt=alt, labels={"t": "step"}, start={"t": shown[len(shown) // 2]}, t=shown)
+    explore(draw, caption=caption, alt=alt, labels={"t": "step"}, start={"t": shown[len(shown) // 3]}, t=shown)
 
 
 def _spread(steps: int, shorter: int, longer: int) -> list[int]:
@@ -240,6 +240,6 @@ def _side_by_side(env: Any, games: dict[str, Any], t: int) -> Any:
     below.set(xlabel="step", ylabel="return")
     below.margins(y=0.12)
     below.tick_params(labelsize=10.5)
-    below.locator_params(axis="x", nbins=6)
+    below.locator_params(axis="x", nbins=6, integer=True)
     below.locator_params(axis="y", nbins=3)
     return fig
