@@ -41,8 +41,9 @@ lint: setup ## ruff, mypy, codespell (half a minute)
 results: setup ## the stored runs under book/results, resumed where they stopped (hours)
 	@$(PY) -m s5lib.experiments
 
-bench: setup ## the benchmark tables (minutes; leave the machine alone meanwhile)
+bench: setup ## the benchmark tables (half an hour; leave the machine alone meanwhile)
 	@$(PY) benchmarks/scan.py
+	@$(PY) benchmarks/envs.py
 
 latest: ## the tests of the library with the newest JAX that installs, in .venv-latest
 	@PYTHON="$(PYTHON)" $(BOOT) .ci/bootstrap.py --latest
