@@ -104,7 +104,7 @@ class CountRecall(CardGame):
         return state.counts[state.queries[state.time]]
 
     def describe(self) -> Description:
-        kind, kinds = self.deck_type.removesuffix("s"), self._kinds
+        kind, kinds = {"colors": "colour", "suits": "suit", "ranks": "rank"}[self.deck_type], self._kinds
         named = ", ".join(_KINDS[self.deck_type])
         return Description(
             name="CountRecall",
