@@ -1,6 +1,8 @@
 """The interface that all environments share: names, actions, wrappers, automatic resets, many environments as one."""
 
 import dataclasses
+import subprocess
+import sys
 from typing import Any
 
 import gymnax
@@ -102,6 +104,13 @@ def test_unknown_names_and_options():
     with pytest.raises(TypeError, match="RepeatPrevious has no option 'num_deck'; it has num_decks, k"):
         make("RepeatPrevious", num_deck=2)
     assert make("RepeatPrevious") == make("RepeatPreviousEasy")
+
+
+def test_without_gymnax_the_command_that_installs_it_is_named():
+    code = "import sys; sys.modules['gymnax'] = None; import s5lib; print('here'); s5lib.envs"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "here\n"
+    assert "gymnax is not installed; install it with: pip install 's5lib[envs]'" in done.stderr
 
 
 # ---------------------------------------------------------------------------------------------- every task
