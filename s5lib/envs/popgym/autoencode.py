@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from s5lib.config import check_positive_int
 from s5lib.envs.base import Description, one_hots, spaces
 from s5lib.envs.popgym.deck import SUITS, CardGame, shuffled
 
@@ -49,19 +48,14 @@ class Autoencode(CardGame):
     Source: popgym 1.0.7, envs/autoencode.py.
     """
 
-    num_decks: int = 1
-
-    def __post_init__(self) -> None:
-        check_positive_int("num_decks", self.num_decks)
-
     @property
     def horizon(self) -> int:
-        return 104 * self.num_decks - 1
+        return 2 * self.num_cards - 1
 
     @property
     def _last(self) -> int:
         """The step at which the last card is in view and the answers begin."""
-        return 52 * self.num_decks - 1
+        return self.num_cards - 1
 
     def observation_space(self, params: Any) -> Any:
         return spaces.Box(0.0, 1.0, (6,))
@@ -80,7 +74,7 @@ class Autoencode(CardGame):
 
     def transition(self, key: jax.Array, state: State, action: jax.Array, params: Any) -> tuple:
         right = action == self.best_action(state)
-        reward = jnp.where(state.time >= self._last, jnp.where(right, 1.0, -1.0) / (52 * self.num_decks), 0.0)
+        reward = jnp.where(state.time >= self._last, jnp.where(right, 1.0, -1.0) / (self.num_cards), 0.0)
         state = state.replace(time=state.time + 1)
         return self._see(state), state, reward, state.time >= self.horizon, {}
 
@@ -89,7 +83,7 @@ class Autoencode(CardGame):
         return state.suits[jnp.maximum(turn, 0)].astype(jnp.int32)
 
     def describe(self) -> Description:
-        cards = 52 * self.num_decks
+        cards = self.num_cards
         return Description(
             name="Autoencode",
             summary=f"See {cards} cards, one a step, then name their suits from the last card back to the first.",

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from s5lib.config import check_choice, check_positive_int
+from s5lib.config import check_choice
 from s5lib.envs.base import Description, one_hots, spaces
 from s5lib.envs.popgym.deck import COLORS, RANKS, SUITS, CardGame, shuffled
 
@@ -57,16 +57,11 @@ class CountRecall(CardGame):
     Source: popgym 1.0.7, envs/count_recall.py.
     """
 
-    num_decks: int = 1
     deck_type: str = "colors"
 
     def __post_init__(self) -> None:
-        check_positive_int("num_decks", self.num_decks)
+        super().__post_init__()
         check_choice("deck_type", self.deck_type, tuple(_KINDS))
-
-    @property
-    def horizon(self) -> int:
-        return 52 * self.num_decks - 1
 
     @property
     def _kinds(self) -> int:
@@ -75,7 +70,7 @@ class CountRecall(CardGame):
     @property
     def _most(self) -> int:
         """Cards of one kind."""
-        return 52 * self.num_decks // self._kinds
+        return self.num_cards // self._kinds
 
     def observation_space(self, params: Any) -> Any:
         return spaces.Box(0.0, 1.0, (2 * self._kinds,))

@@ -1,10 +1,13 @@
 """Packs of cards, and what the games that turn over one card a step share."""
 
+from dataclasses import dataclass
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
-from s5lib.config import check_choice
-from s5lib.envs.base import Environment, gymnax
+from s5lib.config import check_choice, check_positive_int
+from s5lib.envs.base import Environment
 
 __all__ = ["COLORS", "RANKS", "SUITS", "CardGame", "shuffled"]
 
@@ -41,8 +44,29 @@ def shuffled(key: jax.Array, num_decks: int, field: str) -> jax.Array:
     return (jnp.sort(bits | values) & mask).astype(jnp.int8)
 
 
+@dataclass(frozen=True)
 class CardGame(Environment):
-    """A game that ends when its cards do, never by a time limit, unless ``params.max_steps_in_episode`` is set lower."""
+    """A game that ends when its cards do, never by a time limit, unless ``params.max_steps_in_episode`` is set lower.
 
-    def is_truncated(self, state, params: gymnax.EnvParams) -> jax.Array:
+    Args:
+        num_decks: packs of 52 cards.
+    Raises:
+        TypeError, ValueError: ``num_decks`` is not a positive integer.
+    """
+
+    num_decks: int = 1
+
+    def __post_init__(self) -> None:
+        check_positive_int("num_decks", self.num_decks)
+
+    @property
+    def num_cards(self) -> int:
+        """Cards in play."""
+        return 52 * self.num_decks
+
+    @property
+    def horizon(self) -> int:
+        return self.num_cards - 1
+
+    def is_truncated(self, state: Any, params: Any) -> jax.Array:
         return (state.time >= params.max_steps_in_episode) & (state.time < self.horizon)

@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from s5lib.config import check_positive_int
 from s5lib.envs.base import Description, one_hots, spaces
 from s5lib.envs.popgym.deck import RANKS, CardGame, shuffled
 
@@ -51,15 +50,6 @@ class HigherLower(CardGame):
     Source: popgym 1.0.7, envs/higher_lower.py.
     """
 
-    num_decks: int = 1
-
-    def __post_init__(self) -> None:
-        check_positive_int("num_decks", self.num_decks)
-
-    @property
-    def horizon(self) -> int:
-        return 52 * self.num_decks - 1
-
     def observation_space(self, params: Any) -> Any:
         return spaces.Box(0.0, 1.0, (13,))
 
@@ -75,17 +65,17 @@ class HigherLower(CardGame):
 
     def transition(self, key: jax.Array, state: State, action: jax.Array, params: Any) -> tuple:
         rise = jnp.sign(state.ranks[state.time + 1] - state.ranks[state.time])
-        reward = jnp.where(action == 0, rise, -rise).astype(jnp.float32) / (52 * self.num_decks)
+        reward = jnp.where(action == 0, rise, -rise).astype(jnp.float32) / (self.num_cards)
         state = state.replace(time=state.time + 1)
         return self._see(state), state, reward, state.time >= self.horizon, {}
 
     def best_action(self, state: State) -> jax.Array:
-        to_come = jnp.arange(52 * self.num_decks) > state.time
+        to_come = jnp.arange(self.num_cards) > state.time
         rise = jnp.sign(state.ranks - state.ranks[state.time])
         return (jnp.sum(jnp.where(to_come, rise, 0), dtype=jnp.int32) < 0).astype(jnp.int32)
 
     def describe(self) -> Description:
-        cards = 52 * self.num_decks
+        cards = self.num_cards
         return Description(
             name="HigherLower",
             summary="A card a step; guess whether the next one is higher or lower.",

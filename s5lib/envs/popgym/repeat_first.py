@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from s5lib.config import check_positive_int
 from s5lib.envs.base import Description, one_hots, spaces
 from s5lib.envs.popgym.deck import SUITS, CardGame, shuffled
 
@@ -47,15 +46,6 @@ class RepeatFirst(CardGame):
 
     Source: popgym 1.0.7, envs/repeat_first.py.
     """
-
-    num_decks: int = 1
-
-    def __post_init__(self) -> None:
-        check_positive_int("num_decks", self.num_decks)
-
-    @property
-    def horizon(self) -> int:
-        return 52 * self.num_decks - 1
 
     def observation_space(self, params: Any) -> Any:
         return spaces.Box(0.0, 1.0, (4,))

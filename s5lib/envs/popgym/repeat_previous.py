@@ -49,17 +49,12 @@ class RepeatPrevious(CardGame):
     Source: popgym 1.0.7, envs/repeat_previous.py.
     """
 
-    num_decks: int = 1
     k: int = 4
 
     def __post_init__(self) -> None:
-        check_positive_int("num_decks", self.num_decks)
-        if check_positive_int("k", self.k) >= 52 * self.num_decks:
-            raise ValueError(f"k must be below the number of cards, {52 * self.num_decks}; got {self.k}")
-
-    @property
-    def horizon(self) -> int:
-        return 52 * self.num_decks - 1
+        super().__post_init__()
+        if check_positive_int("k", self.k) >= self.num_cards:
+            raise ValueError(f"k must be below the number of cards, {self.num_cards}; got {self.k}")
 
     def observation_space(self, params: Any) -> Any:
         return spaces.Box(0.0, 1.0, (4,))
@@ -77,7 +72,7 @@ class RepeatPrevious(CardGame):
     def transition(self, key: jax.Array, state: State, action: jax.Array, params: Any) -> tuple:
         asked = state.time + 1 >= self.k
         right = action == self.best_action(state)
-        reward = jnp.where(asked, jnp.where(right, 1.0, -1.0) / (52 * self.num_decks - self.k), 0.0)
+        reward = jnp.where(asked, jnp.where(right, 1.0, -1.0) / (self.num_cards - self.k), 0.0)
         state = state.replace(time=state.time + 1)
         return self._see(state), state, reward, state.time >= self.horizon, {}
 
@@ -90,7 +85,7 @@ class RepeatPrevious(CardGame):
             summary=f"A card a step; name the suit of the card shown {self.k - 1} steps before the one in view.",
             observation=(("0-3", f"suit of the card in view, one-hot: {', '.join(SUITS)}"),),
             action=f"the suit to name: {', '.join(f'{i} {suit}' for i, suit in enumerate(SUITS))}",
-            reward=f"from step {self.k - 1} on, +1/{52 * self.num_decks - self.k} if right, as much less if wrong; before, 0",
+            reward=f"from step {self.k - 1} on, +1/{self.num_cards - self.k} if right, as much less if wrong; before, 0",
             horizon=self.horizon,
             random_return=-0.5,
             best_return=1.0,
