@@ -14,6 +14,7 @@ chapter      module      what it holds
 all          config      the budget in force, the Experiment record
 all          runs        training outside jit: progress, metrics, checkpoint, resume
 all          experiments named experiments: a config per budget and the number to expect
+all          stats       interquartile mean, bootstrap intervals, normalised scores
 all          viz         figure style, state heat maps, unit disc, explore()
 all          checks      graders for the exercises
 ===========  ==========  =====================================================================
@@ -36,6 +37,7 @@ _PUBLIC = {
     "supervised": [],
     "runs": [],
     "experiments": [],
+    "stats": [],
     "viz": [],
     "checks": [],
 }
