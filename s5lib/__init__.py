@@ -9,6 +9,7 @@ chapter      module      what it holds
 2            discretize  zero-order hold, bilinear, forward Euler
 3            scan        linear_scan and the resettable operator
 4            s5          S5SSM, S5Block, S5Stack
+5            memory      one signature for S5, GRU, LSTM, attention and none
 5            envs        the POPGym suite and bsuite's memory chain in JAX, wrappers, vectorize
 4            supervised  the digits read pixel by pixel, packed sequences, loss and fit
 all          config      the budget in force, the Experiment record
@@ -33,6 +34,7 @@ _PUBLIC = {
     "discretize": ["bilinear", "euler", "zoh"],
     "scan": ["associative_states", "linear_operator", "linear_scan", "resettable"],
     "s5": ["S5SSM", "S5Block", "S5Stack"],
+    "memory": ["GRU", "LSTM", "FeedForward", "Transformer", "count_parameters", "make_memory", "match_parameters"],
     "envs": [],
     "supervised": [],
     "runs": [],

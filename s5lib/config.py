@@ -112,6 +112,18 @@ def check_shape(name: str, value: Any, shape: tuple[int | str, ...]) -> None:
         raise ValueError(f"{name} must have shape {wanted}; got {actual}")
 
 
+def check_sequence(features: int, x: Any, resets: Any = None) -> None:
+    """Refuse what no memory can read: x must be real (T, B, features) with T >= 1, resets None or bool (T, B)."""
+    if np.ndim(x) != 3 or x.shape[2] != features or x.shape[0] == 0:
+        raise ValueError(f"x must have shape (T, B, {features}), time first, T >= 1; got {np.shape(x)}")
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise TypeError(f"x must be real floating point; got dtype {x.dtype}")
+    if resets is not None and resets.dtype != jnp.bool_:
+        raise TypeError(f"resets must be bool, True where x[t] opens an episode; got dtype {resets.dtype}")
+    if resets is not None and resets.shape != x.shape[:2]:
+        raise ValueError(f"resets must have shape {x.shape[:2]}, one flag a step and sequence; got {resets.shape}")
+
+
 def require(module: str, extra: str) -> Any:
     """Import an optional package, or say which command installs it.
 

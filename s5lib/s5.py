@@ -10,7 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from s5lib.config import check_choice, check_positive_int, check_real
+from s5lib.config import check_choice, check_positive_int, check_real, check_sequence
 from s5lib.discretize import bilinear, zoh
 from s5lib.hippo import hippo_eig, timescale_init
 from s5lib.scan import METHODS, linear_scan
@@ -164,19 +164,12 @@ def _split(z: jax.Array) -> jax.Array:
 
 
 def _check_call(module, carry, x, resets) -> None:
-    if jnp.ndim(x) != 3 or x.shape[2] != module.features:
-        raise ValueError(f"x must have shape (T, B, {module.features}), time first; got {jnp.shape(x)}")
-    if not jnp.issubdtype(x.dtype, jnp.floating):
-        raise TypeError(f"x must be real floating point; got dtype {x.dtype}")
+    check_sequence(module.features, x, resets)
     wanted = (x.shape[1], module.state_size // 2)
     if jnp.shape(carry) != wanted:
         raise ValueError(
             f"carry must have shape {wanted}, as initial_carry({x.shape[1]}) gives; got {jnp.shape(carry)}"
         )
-    if resets is not None and resets.dtype != jnp.bool_:
-        raise TypeError(f"resets must be bool, True where x[t] opens an episode; got dtype {resets.dtype}")
-    if resets is not None and resets.shape != x.shape[:2]:
-        raise ValueError(f"resets must have shape {x.shape[:2]}, one flag a step and sequence; got {resets.shape}")
 
 
 class S5Block(nn.Module):

@@ -15,6 +15,7 @@ import numpy as np
 import optax
 
 from s5lib.config import check_choice, check_positive_int, check_real, check_shape, require
+from s5lib.memory import GRU, count_parameters
 from s5lib.s5 import S5Stack
 
 __all__ = [
@@ -22,7 +23,6 @@ __all__ = [
     "Classifier",
     "DigitsConfig",
     "Learner",
-    "ScannedGRU",
     "TrainState",
     "accuracy",
     "digits",
@@ -172,48 +172,6 @@ def packed_digits(
 
 
 # -------------------------------------------------------------------------------------------------------------- network
-class ScannedGRU(nn.Module):
-    """A GRU read over time, or a stack of them, that forgets everything where an episode opens.
-
-    ``h_t = GRU(where(resets[t], 0, h_{t-1}), x_t)``, one step after another.
-
-    Attributes:
-        features: width of input, state and output.
-        layers: number of GRUs, each reading the one below.
-
-    Source: Cho et al. 2014 (arXiv 1406.1078); the cell is flax's.
-    """
-
-    features: int
-    layers: int = 1
-
-    @nn.compact
-    def __call__(self, carry, x: jax.Array, resets: jax.Array, prepared: Any = None):
-        """Read x (T, B, features) with resets (T, B); return the carry, one (B, features) a layer, and (T, B, features)."""
-        del prepared
-
-        def step(cell, hidden, inputs):
-            x, reset = inputs
-            return cell(jnp.where(reset[:, None], jnp.zeros_like(hidden), hidden), x)
-
-        ends = []
-        for layer, hidden in enumerate(carry):
-            cell = nn.GRUCell(self.features, name=f"cell_{layer}")
-            hidden, x = nn.scan(step, variable_broadcast="params", split_rngs={"params": False})(
-                cell, hidden, (x, resets)
-            )
-            ends.append(hidden)
-        return tuple(ends), x
-
-    def initial_carry(self, batch_size: int) -> tuple[jax.Array, ...]:
-        """Return the state before anything is read: zeros (batch_size, features) for each layer."""
-        return (jnp.zeros((batch_size, self.features)),) * self.layers
-
-    def prepare(self) -> tuple:
-        """Return what can be worked out once for many calls: nothing."""
-        return ()
-
-
 class Classifier(nn.Module):
     """A Dense layer, a memory, a layer norm and a Dense layer: scores for each class at every time step.
 
@@ -332,14 +290,7 @@ class Learner(NamedTuple):
     model: nn.Module
 
 
-def num_params(params: Any) -> int:
-    """Count the real numbers in a tree of parameters; a complex one counts as two.
-
-    Example:
-        >>> num_params({"a": jnp.ones((2, 3)), "b": jnp.ones(2, jnp.complex64)})
-        10
-    """
-    return sum(leaf.size * (2 if jnp.iscomplexobj(leaf) else 1) for leaf in jax.tree.leaves(params))
+num_params = count_parameters  # the name that chapter 4 uses
 
 
 def make_classifier(config: DigitsConfig) -> Classifier:
@@ -351,11 +302,11 @@ def make_classifier(config: DigitsConfig) -> Classifier:
         A Classifier; its parameters are drawn by ``make(config).init``, and stored ones are read by ``runs.load``.
     Example:
         >>> type(make_classifier(DigitsConfig(memory="gru")).memory).__name__
-        'ScannedGRU'
+        'GRU'
     """
     memory: nn.Module
     if config.memory == "gru":
-        memory = ScannedGRU(config.features, config.layers)
+        memory = GRU(config.features, config.layers)
     else:
         memory = S5Stack(
             features=config.features, state_size=config.state_size, layers=config.layers, blocks=config.blocks,

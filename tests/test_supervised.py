@@ -13,9 +13,9 @@ import pytest
 from sklearn.datasets import load_digits
 
 from s5lib import supervised
+from s5lib.memory import GRU
 from s5lib.supervised import (
     DigitsConfig,
-    ScannedGRU,
     accuracy,
     digits,
     evaluate,
@@ -97,8 +97,8 @@ def test_packed_digits_of_one_ask_for_their_own_class():
 
 
 @pytest.mark.parametrize("layers", [1, 2])
-def test_scanned_gru_agrees_with_a_plain_loop_and_forgets_at_resets(layers):
-    gru = ScannedGRU(5, layers)
+def test_gru_agrees_with_a_plain_loop_and_forgets_at_resets(layers):
+    gru = GRU(5, layers)
     key = jax.random.key(0)
     x = jax.random.normal(key, (7, 3, 5))
     resets = jnp.zeros((7, 3), bool).at[4, 1].set(True)
