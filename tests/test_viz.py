@@ -20,9 +20,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from bs4 import BeautifulSoup
+from matplotlib.colors import to_rgb
 from PIL import Image
 
-from s5lib import viz
+from s5lib import stats, viz
 
 
 @pytest.fixture
@@ -321,6 +322,35 @@ def test_learning_curve(ax):
         viz.learning_curve(ax, [1, 2], runs, "s5")
     with pytest.raises(ValueError, match=r"band\[1\] must have shape \(3,\)"):
         viz.learning_curve(ax, [1, 2, 3], runs, "s5", band=(runs[0], runs[0][:2]))
+
+
+@pytest.mark.parametrize("centre, statistic", [("iqm", stats.interquartile_mean), ("mean", stats.mean_score)])
+def test_learning_curve_with_its_interval(ax, centre, statistic):
+    """Named, the middle brings its band; a time at which a seed has no value is left out of both."""
+    runs = np.random.default_rng(0).normal(size=(5, 4)).cumsum(1)
+    runs[2, 1] = np.nan
+    viz.learning_curve(ax, [10, 20, 30, 40], runs, "gru", centre=centre)
+    wanted = stats.curve_interval(runs[:, [0, 2, 3]], statistic, resamples=2000)
+    *thin, thick = ax.lines
+    assert len(thin) == 5 and thick.get_ydata()[[0, 2, 3]] == pytest.approx(wanted.value)
+    assert np.isnan(thick.get_ydata()[1])
+    (band,) = ax.collections
+    corners = np.concatenate([path.vertices for path in band.get_paths()])
+    for x, low, high in zip((10, 30, 40), wanted.low, wanted.high, strict=True):
+        heights = corners[corners[:, 0] == x, 1]
+        assert (heights.min(), heights.max()) == pytest.approx((low, high))
+    assert 20 not in corners[:, 0] and band.get_facecolor()[0, :3] == pytest.approx(to_rgb(viz.METHODS["gru"]["color"]))
+
+
+def test_learning_curve_draws_no_interval_that_it_does_not_know(ax):
+    viz.learning_curve(ax, [1, 2], [[3.0, np.nan]], "s5", centre="iqm")  # one seed
+    assert not ax.collections and ax.lines[-1].get_ydata() == pytest.approx([3, np.nan], nan_ok=True)
+    viz.learning_curve(ax, [1, 2], np.full((2, 2), np.nan), "s5", centre="mean")  # nothing measured
+    assert not ax.collections
+    viz.learning_curve(ax, [1, 2], np.eye(2), "s5", centre="mean", band=([7, 7], [9, 9]))  # the caller's own band
+    assert len(ax.collections) == 1 and ax.collections[0].get_paths()[0].vertices[:, 1].min() == 7
+    with pytest.raises(ValueError, match=r"centre must be one of 'iqm', 'mean'; got 'median'"):
+        viz.learning_curve(ax, [1, 2], np.eye(2), "s5", centre="median")
 
 
 def test_bars(ax):

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from s5lib import stats
 from s5lib.config import check_choice, check_positive_int, check_shape, require
 
 plt: Any = require("matplotlib.pyplot", "viz")
@@ -49,6 +50,8 @@ METHODS: dict[str, dict[str, Any]] = {
     "optimal": {"color": "#222222", "linestyle": "--", "label": "optimal"},
     "random": {"color": "#8A6D3B", "linestyle": "--", "label": "random"},
 }
+
+CENTRES: dict[str, stats.Statistic] = {"iqm": stats.interquartile_mean, "mean": stats.mean_score}
 
 MAX_FRAMES = 60
 MAX_BYTES = 1_500_000  # of one explore() element; above it the frames are made coarser
@@ -507,7 +510,7 @@ def learning_curve(
     x: np.ndarray,
     runs: np.ndarray,
     method: str,
-    centre: np.ndarray | None = None,
+    centre: np.ndarray | str | None = None,
     band: tuple[np.ndarray, np.ndarray] | None = None,
     **overrides: Any,
 ) -> None:
@@ -518,11 +521,13 @@ def learning_curve(
         x: (K,), environment steps or updates.
         runs: (seeds, K), the metric of every seed.
         method: a key of ``METHODS``; the label counts the seeds.
-        centre: (K,), the thick line; the mean over seeds where none is given.
+        centre: (K,), the thick line; the mean over seeds where none is given. Or ``"iqm"`` or ``"mean"``: the seeds'
+            interquartile mean or mean, and, of two seeds or more, its 95 % bootstrap interval as the band. Both have a gap
+            where a seed holds NaN.
         band: (low, high), each (K,), such as a bootstrap interval.
         overrides: line properties of the thick line.
     Raises:
-        ValueError: an unknown method or a wrong shape.
+        ValueError: an unknown method or centre, or a wrong shape.
     """
     x, runs = np.asarray(x), np.asarray(runs)
     check_shape("x", x, ("K",))
@@ -532,6 +537,9 @@ def learning_curve(
     look["label"] += f" ({count} seed{'s' if count > 1 else ''})"
     if count > 1:
         ax.plot(x, runs.T, color=look["color"], linewidth=0.8, alpha=0.45)
+    if isinstance(centre, str):
+        centre, interval = _middle(runs, centre)
+        band = interval if band is None else band
     if band is not None:
         for name, edge in zip(("band[0]", "band[1]"), band, strict=True):
             check_shape(name, edge, (len(x),))
@@ -539,6 +547,18 @@ def learning_curve(
     centre = runs.mean(0) if centre is None else np.asarray(centre)
     check_shape("centre", centre, (len(x),))
     ax.plot(x, centre, **{**look, **overrides})
+
+
+def _middle(runs: np.ndarray, name: str) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray] | None]:
+    """Reduce (seeds, K) to a line (K,) and, where seeds can differ, the edges of its interval; NaN where a seed has none."""
+    statistic = CENTRES[check_choice("centre", name, tuple(CENTRES))]
+    known = np.isfinite(runs).all(0)
+    centre, low, high = np.full((3, runs.shape[1]), np.nan)
+    if len(runs) < 2 or not known.any():
+        centre[known] = runs[0, known]
+        return centre, None
+    centre[known], low[known], high[known] = stats.curve_interval(runs[:, known], statistic, resamples=2000)
+    return centre, (low, high)
 
 
 def bars(ax: Any, values: Mapping[str, Sequence[float]]) -> None:
