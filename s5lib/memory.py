@@ -542,15 +542,20 @@ def match_parameters(name: str, features_in: int, target: int, **options: Any) -
         )
         return count_parameters(shapes) + bool(features_in) * (features_in + 1) * width
 
-    if target < count(1) or count(1) == count(2):
+    first, second, third = (count(multiple) for multiple in (1, 2, 3))
+    slope, bend = second - first, third - 2 * second + first
+
+    def size(multiple: int) -> int:  # matrices from width to width and vectors: a polynomial of degree two
+        return first + (multiple - 1) * slope + (multiple - 1) * (multiple - 2) // 2 * bend
+
+    if target < first or slope == 0:
         raise ValueError(
-            f"target must be {count(1)} or more for {name!r} with these options, and its size vary; got {target}"
+            f"target must be {first} or more for {name!r} with these options, and its size vary; got {target}"
         )
-    high = 2
-    while count(high) < target:
-        high *= 2
-    low = high // 2
-    while high - low > 1:  # count(low) <= target <= count(high)
+    low, high = 1, 2
+    while size(high) < target:
+        low, high = high, 2 * high
+    while high - low > 1:  # size(low) <= target <= size(high)
         middle = (low + high) // 2
-        low, high = (middle, high) if count(middle) <= target else (low, middle)
-    return unit * min(low, high, key=lambda multiple: abs(count(multiple) - target))
+        low, high = (middle, high) if size(middle) <= target else (low, middle)
+    return unit * min(low, high, key=lambda multiple: abs(size(multiple) - target))
