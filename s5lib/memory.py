@@ -28,6 +28,7 @@ __all__ = [
     "match_parameters",
 ]
 
+PIECE = 128  # attention computes this many queries at once
 EXPANSION = 4  # an MLP's hidden layer is this many times as wide as the stream
 LARGE = 1e15  # a number beyond this, whose square float32 can hardly sum, counts as not finite in attention
 
@@ -36,10 +37,10 @@ def _check_call(memory: Any, carry: Any, x: Any, resets: Any) -> None:
     """Refuse a sequence or a carry that does not fit a memory; the message names what was expected."""
     check_sequence(memory.features, x, resets)
     wanted = jax.eval_shape(lambda: memory.initial_carry(x.shape[1]))
-    if jax.tree.structure(carry) != jax.tree.structure(wanted):
+    trees: list[Any] = [jax.tree.structure(wanted), jax.tree.structure(carry)]
+    if trees[0] != trees[1]:
         raise ValueError(
-            f"carry must be what initial_carry({x.shape[1]}) or the last call returned, {jax.tree.structure(wanted)}; "
-            f"got {jax.tree.structure(carry)}"
+            f"carry must be what initial_carry({x.shape[1]}) or the last call returned, {trees[0]}; got {trees[1]}"
         )
     for want, got in zip(jax.tree.leaves(wanted), jax.tree.leaves(carry), strict=True):
         if jnp.shape(got) != want.shape:
@@ -324,10 +325,9 @@ class _TransformerBlock(nn.Module):
             a.reshape(B, -1, self.heads, H // self.heads)
             for a in (q, jnp.concatenate([past_keys, k], 1), jnp.concatenate([past_values, v], 1))
         )
-        length = max(W, 128)  # queries in one piece: none needs keys from before the piece before
         outputs, now_bad = [], []
-        for start in range(0, T, length):
-            rows, columns = slice(start, min(start + length, T)), slice(start, min(start + length, T) + W)
+        for start in range(0, T, PIECE):
+            rows, columns = slice(start, min(start + PIECE, T)), slice(start, min(start + PIECE, T) + W)
             visible = _visible(moments, rows, columns, W)
             outputs.append(_attend(q[:, rows], k[:, columns], v[:, columns], visible))
             now_bad.append(jnp.any(visible & bad[:, None, columns], axis=-1))
@@ -352,7 +352,7 @@ class Transformer(nn.Module):
     stack. Step t attends to itself and to up to ``window`` steps before it, never to another episode. Positions are rotary: a
     score depends on the distance of two steps only, so that packed episodes equal separate ones.
 
-    Cost: training computes, for each layer and head, T (max(window, 128) + window) scores or fewer, and keeps them for the
+    Cost: training computes, for each layer and head, T (window + 128) scores or fewer, and keeps them for the
     gradient; an acting step reads and shifts a cache of 2 B window H numbers a layer. A step that reads NaN, an infinity
     or a number beyond 1e15 gives NaN, as do the steps that see it; no gradient flows through those.
 
