@@ -266,6 +266,21 @@ def test_attention_reaches_window_steps_back_and_no_further():
     np.testing.assert_array_equal(reach, (lag >= 0) & (lag <= 4))
 
 
+def test_attention_says_nan_wherever_a_step_that_is_not_finite_is_seen_and_the_cache_remembers_it():
+    memory = Transformer(4, layers=1, heads=1, window=3)
+    x = jax.random.normal(jax.random.key(1), (T, 2, 4))
+    params = jax.jit(memory.init)(jax.random.key(0), memory.initial_carry(2), x)
+    apply = jax.jit(memory.apply)
+    sound = apply(params, memory.initial_carry(2), x)[1]
+    broken = x.at[2, 0, 1].set(jnp.inf)
+    whole_end, whole = apply(params, memory.initial_carry(2), broken)
+    expected = sound.at[2:6, 0].set(jnp.nan)  # itself and the three steps that see it
+    close(whole, expected)
+    middle, head = apply(params, memory.initial_carry(2), broken[:4])
+    end, tail = apply(params, middle, broken[4:])
+    close((end, np.concatenate([head, tail])), (whole_end, expected))
+
+
 # ------------------------------------------------------------------------------------------------------ names and counts
 def test_stored_weights_of_a_gru_fit():
     stored = runs.load("digits-gru")["params"]["memory"]
