@@ -2,23 +2,26 @@
 
 The library behind the book *Structured State Space RL*. Each module is one idea, in the order of the chapters:
 
-===========  ==========  =====================================================================
-chapter      module      what it holds
-===========  ==========  =====================================================================
-1            hippo       HiPPO-LegS, its online 1/t form, its normal part, timescales
-2            discretize  zero-order hold, bilinear, forward Euler
-3            scan        linear_scan and the resettable operator
-4            s5          S5SSM, S5Block, S5Stack
-5            memory      one signature for S5, GRU, LSTM, attention and none
-5            envs        the POPGym suite and bsuite's memory chain in JAX, wrappers, vectorize
-4            supervised  the digits read pixel by pixel, packed sequences, loss and fit
-all          config      the budget in force, the Experiment record
-all          runs        training outside jit: progress, metrics, checkpoint, resume
-all          experiments named experiments: a config per budget and the number to expect
-all          stats       interquartile mean, bootstrap intervals, normalised scores
-all          viz         figure style, state heat maps, unit disc, explore()
-all          checks      graders for the exercises
-===========  ==========  =====================================================================
+=======  =============  ==============================================================================
+chapter  module         what it holds
+=======  =============  ==============================================================================
+1        hippo          HiPPO-LegS, its online 1/t form, its normal part, timescales
+2        discretize     zero-order hold, bilinear, forward Euler
+3        scan           linear_scan and the resettable operator
+4        s5             S5SSM, S5Block, S5Stack
+5        memory         one signature for S5, GRU, LSTM, attention and none
+5        distributions  what a policy draws its actions from: one choice, several, or real numbers
+5        envs           the POPGym suite and bsuite's memory chain in JAX, wrappers, vectorize
+5        networks       the agent's network: encoder, memory, actor and critic
+4        supervised     the digits read pixel by pixel, packed sequences, loss and fit
+5        ppo            proximal policy optimisation with a memory
+all      config         the budget in force, the Experiment record
+all      runs           training outside jit: progress, metrics, checkpoint, resume
+all      experiments    named experiments: a config per budget and the number to expect
+all      stats          interquartile mean, bootstrap intervals, normalised scores
+all      viz            figure style, state heat maps, unit disc, explore()
+all      checks         graders for the exercises
+=======  =============  ==============================================================================
 
 ``from s5lib import linear_scan, S5Stack`` works for every public name; modules load on first use.
 """
@@ -35,8 +38,11 @@ _PUBLIC = {
     "scan": ["associative_states", "linear_operator", "linear_scan", "resettable"],
     "s5": ["S5SSM", "S5Block", "S5Stack"],
     "memory": ["GRU", "LSTM", "FeedForward", "Transformer", "count_parameters", "make_memory", "match_parameters"],
+    "distributions": ["Categorical", "DiagNormal", "MultiCategorical"],
     "envs": [],
+    "networks": ["ActorCritic"],
     "supervised": [],
+    "ppo": ["PPOConfig", "gae", "ppo_loss"],
     "runs": [],
     "experiments": [],
     "stats": [],

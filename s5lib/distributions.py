@@ -1,0 +1,162 @@
+"""Chapter 5. What a policy draws its actions from: one choice, several at once, or real numbers."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from s5lib.config import require
+
+__all__ = ["Categorical", "DiagNormal", "MultiCategorical", "from_parameters", "parameter_count"]
+
+
+class Categorical(struct.PyTreeNode):
+    """One of n choices, ``p = softmax(logits)``.
+
+    Attributes:
+        logits: (..., n), any real numbers.
+
+    Example:
+        >>> fair = Categorical(jnp.zeros(4))
+        >>> round(float(fair.entropy()), 3), round(float(fair.log_prob(jnp.int32(2))), 3)
+        (1.386, -1.386)
+
+    """
+
+    logits: jax.Array
+
+    def sample(self, key: jax.Array) -> jax.Array:
+        """Draw integers, shape (...)."""
+        return jax.random.categorical(key, self.logits)
+
+    def mode(self) -> jax.Array:
+        """The likeliest choice."""
+        return jnp.argmax(self.logits, -1)
+
+    def log_prob(self, action: jax.Array) -> jax.Array:
+        """log p(action), shape (...)."""
+        chosen = jnp.take_along_axis(self.logits, action[..., None], -1)[..., 0]
+        return chosen - jax.nn.logsumexp(self.logits, -1)
+
+    def entropy(self) -> jax.Array:
+        """``-sum p log p`` in nats, shape (...)."""
+        log_p = jax.nn.log_softmax(self.logits)
+        return -jnp.sum(jnp.exp(log_p) * log_p, -1)
+
+
+class MultiCategorical(struct.PyTreeNode):
+    """Several choices at once, independent of one another given the logits.
+
+    Attributes:
+        logits: (..., sum(nvec)): the logits of all choices, one stretch after another.
+        nvec: how many options each choice has.
+
+    Example:
+        >>> MultiCategorical(jnp.zeros(5), (2, 3)).sample(jax.random.key(0)).shape
+        (2,)
+
+    """
+
+    logits: jax.Array
+    nvec: tuple[int, ...] = struct.field(pytree_node=False)
+
+    def _parts(self) -> list[Categorical]:
+        ends = [sum(self.nvec[: i + 1]) for i in range(len(self.nvec) - 1)]
+        return [Categorical(part) for part in jnp.split(self.logits, ends, -1)]
+
+    def sample(self, key: jax.Array) -> jax.Array:
+        """Draw integers, shape (..., len(nvec))."""
+        keys = jax.random.split(key, len(self.nvec))
+        return jnp.stack([part.sample(k) for part, k in zip(self._parts(), keys, strict=True)], -1)
+
+    def mode(self) -> jax.Array:
+        """The likeliest choices."""
+        return jnp.stack([part.mode() for part in self._parts()], -1)
+
+    def log_prob(self, action: jax.Array) -> jax.Array:
+        """The sum of the choices' log probabilities, shape (...)."""
+        return sum(part.log_prob(action[..., i]) for i, part in enumerate(self._parts()))  # type: ignore[return-value]
+
+    def entropy(self) -> jax.Array:
+        """The sum of the choices' entropies, shape (...)."""
+        return sum(part.entropy() for part in self._parts())  # type: ignore[return-value]
+
+
+class DiagNormal(struct.PyTreeNode):
+    """Real numbers, each normal and independent of the others: ``action = mean + exp(log_std) * noise``.
+
+    Attributes:
+        mean: (..., k).
+        log_std: broadcasts to the mean's shape.
+
+    Example:
+        >>> round(float(DiagNormal(jnp.zeros(2), jnp.zeros(2)).log_prob(jnp.zeros(2))), 3)  # -log(2 pi)
+        -1.838
+
+    """
+
+    mean: jax.Array
+    log_std: jax.Array
+
+    def sample(self, key: jax.Array) -> jax.Array:
+        """Draw floats, shape (..., k); unbounded: the environment clips to its box."""
+        return self.mean + jnp.exp(self.log_std) * jax.random.normal(key, self.mean.shape)
+
+    def mode(self) -> jax.Array:
+        """The mean."""
+        return self.mean
+
+    def log_prob(self, action: jax.Array) -> jax.Array:
+        """The log density, summed over the k numbers, shape (...)."""
+        z = (action - self.mean) * jnp.exp(-self.log_std)
+        return jnp.sum(-0.5 * z**2 - self.log_std - 0.5 * jnp.log(2 * jnp.pi), -1)
+
+    def entropy(self) -> jax.Array:
+        """The differential entropy in nats, shape (...)."""
+        return jnp.sum(jnp.broadcast_to(self.log_std, self.mean.shape) + 0.5 * jnp.log(2 * jnp.pi * jnp.e), -1)
+
+
+def parameter_count(space: Any) -> int:
+    """How many numbers a policy head has to give for actions of this space.
+
+    Args:
+        space: a ``Discrete``, ``MultiDiscrete`` or one-dimensional ``Box`` space.
+    Returns:
+        n, sum(nvec), or the number of means.
+    Raises:
+        TypeError: another kind of space.
+    Example:
+        >>> from s5lib.envs import make
+        >>> parameter_count(make("BattleshipEasy").action_space(None))
+        16
+
+    """
+    spaces = require("gymnax.environments.spaces", "envs")
+    if hasattr(space, "nvec"):
+        return sum(space.nvec)
+    if isinstance(space, spaces.Discrete):
+        return space.n
+    if isinstance(space, spaces.Box) and len(space.shape) == 1:
+        return space.shape[0]
+    raise TypeError(f"actions must be Discrete, MultiDiscrete or a Box of one dimension; got {space}")
+
+
+def from_parameters(space: Any, parameters: jax.Array, log_std: jax.Array | None = None) -> Any:
+    """Make a distribution over a space's actions from what a policy head gives.
+
+    Args:
+        space: as in ``parameter_count``.
+        parameters: (..., parameter_count(space)): logits, or means.
+        log_std: (k,), for a Box only.
+    Returns:
+        A Categorical, MultiCategorical or DiagNormal.
+    Example:
+        >>> from s5lib.envs import make
+        >>> type(from_parameters(make("RepeatFirstEasy").action_space(None), jnp.zeros((7, 4)))).__name__
+        'Categorical'
+
+    """
+    if hasattr(space, "nvec"):
+        return MultiCategorical(parameters, tuple(space.nvec))
+    return Categorical(parameters) if log_std is None else DiagNormal(parameters, log_std)

@@ -1,0 +1,485 @@
+"""Chapter 5. Proximal policy optimisation with a memory: the whole of it, from the rollout to the gradient step.
+
+Times, with t counting the steps of a rollout: the agent reads ``obs[t]``, after forgetting if ``resets[t]``; acts; then come
+``reward[t]``, ``terminated[t]`` and ``truncated[t]``. So ``resets[t + 1] = terminated[t] | truncated[t]``.
+"""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import struct
+
+from s5lib.config import check_positive_int, is_concrete
+from s5lib.envs import EpisodeStatistics, PreviousAction, vectorize
+from s5lib.envs import make as make_env
+from s5lib.envs.base import rarely
+from s5lib.memory import make_memory
+from s5lib.networks import ActorCritic
+
+__all__ = ["Agent", "Hypers", "PPOConfig", "PPOState", "Rollout", "gae", "make", "ppo_loss"]
+
+
+class Hypers(NamedTuple):
+    """The numbers of PPO that may differ between members of one ``vmap``.
+
+    Attributes:
+        lr: Adam's step size at the start.
+        ssm_lr: what the step size is multiplied by for an S5 layer's Lambda, B_tilde and log_step.
+        gamma: discount, 0 to 1.
+        gae_lambda: 0 (one-step advantages) to 1 (whole returns).
+        clip_eps: how far the probability ratio may move, above 0.
+        ent_coef: weight of the entropy bonus.
+        vf_coef: weight of the value loss.
+        max_grad_norm: the gradient's global norm is cut to this.
+    """
+
+    lr: Any
+    ssm_lr: Any
+    gamma: Any
+    gae_lambda: Any
+    clip_eps: Any
+    ent_coef: Any
+    vf_coef: Any
+    max_grad_norm: Any
+
+
+@dataclass(frozen=True)
+class PPOConfig:
+    """Everything a run depends on but its seed.
+
+    Args:
+        env: name of the environment, as ``s5lib.envs.make`` takes it.
+        env_options: pairs (option, value) for it.
+        memory: "s5", "gru", "lstm", "attention" or "none".
+        features: width of the memory.
+        memory_options: pairs (option, value) for ``make_memory``.
+        encoder: widths of the encoder's hidden layers.
+        head: widths of the hidden layers of actor and critic.
+        num_envs: environments stepped side by side.
+        num_steps: time steps of a rollout; the gradient reaches back no further.
+        total_steps: environment steps of the whole run, over all environments; rounded up to whole rollouts.
+        update_epochs: passes over each rollout.
+        num_minibatches: parts of a rollout, each num_envs / num_minibatches whole sequences; divides num_envs.
+        anneal: let the step size fall linearly to 0.
+        previous_action: append the previous action and a first-step flag to the observation.
+        previous_reward: append the previous reward too.
+        resets: tell the memory where episodes open; False is the ablation that remembers across them.
+        normalize_advantage: give each minibatch's advantages mean 0 and variance 1.
+        eval_episodes: episodes that ``evaluate`` plays.
+        lr: step size; this and the fields below are what ``Hypers`` holds and explains.
+    Raises:
+        TypeError, ValueError: a field outside its range; what does not divide is said with the nearest choices.
+    """
+
+    env: str = "RepeatPreviousEasy"
+    env_options: tuple[tuple[str, Any], ...] = ()
+    memory: str = "s5"
+    features: int = 128
+    memory_options: tuple[tuple[str, Any], ...] = ()
+    encoder: tuple[int, ...] = (128,)
+    head: tuple[int, ...] = (128,)
+    num_envs: int = 64
+    num_steps: int = 128
+    total_steps: int = 1_000_000
+    update_epochs: int = 4
+    num_minibatches: int = 4
+    anneal: bool = False
+    previous_action: bool = True
+    previous_reward: bool = False
+    resets: bool = True
+    normalize_advantage: bool = True
+    eval_episodes: int = 512
+    lr: float = 5e-4
+    ssm_lr: float = 1.0
+    gamma: float = 0.99
+    gae_lambda: float = 0.95
+    clip_eps: float = 0.2
+    ent_coef: float = 0.0
+    vf_coef: float = 1.0
+    max_grad_norm: float = 0.5
+
+    def __post_init__(self) -> None:
+        for name in (
+            "features",
+            "num_envs",
+            "num_steps",
+            "total_steps",
+            "update_epochs",
+            "num_minibatches",
+            "eval_episodes",
+        ):
+            check_positive_int(name, getattr(self, name))
+        if self.num_envs % self.num_minibatches:
+            divisors = [n for n in range(1, self.num_envs + 1) if self.num_envs % n == 0]
+            near = [max((n for n in divisors if n < self.num_minibatches), default=1)]
+            near += [min((n for n in divisors if n > self.num_minibatches), default=self.num_envs)]
+            raise ValueError(
+                f"num_minibatches must divide num_envs = {self.num_envs}; got {self.num_minibatches}. "
+                f"The nearest that do: {' and '.join(map(str, near))}"
+            )
+        check_hypers(self.hypers)
+
+    @property
+    def hypers(self) -> "Hypers":
+        """The fields that may differ between members of one ``vmap``."""
+        return Hypers(*(getattr(self, name) for name in Hypers._fields))
+
+    @property
+    def num_updates(self) -> int:
+        """Rollouts of the run: total_steps / (num_envs * num_steps), rounded up."""
+        return -(-self.total_steps // (self.num_envs * self.num_steps))
+
+    def make(self) -> "Agent":
+        """As ``make(self)``."""
+        return make(self)
+
+
+RANGES = {
+    "lr": (0, np.inf), "ssm_lr": (0, np.inf), "gamma": (0, 1), "gae_lambda": (0, 1), "clip_eps": (1e-6, np.inf),
+    "ent_coef": (0, np.inf), "vf_coef": (0, np.inf), "max_grad_norm": (1e-9, np.inf),
+}  # fmt: skip
+
+
+def check_hypers(hypers: Hypers) -> Hypers:
+    """Return ``hypers`` if each number that can be looked at is in its range; else a ValueError that names it."""
+    for name, (low, high) in RANGES.items():
+        value = getattr(hypers, name)
+        if is_concrete(value) and not np.all((np.asarray(value) >= low) & (np.asarray(value) <= high)):
+            raise ValueError(f"{name} must lie between {low:g} and {high:g}; got {value}")
+    return hypers
+
+
+class Rollout(NamedTuple):
+    """What the agent saw and did, leaves (T, B, ...).
+
+    Attributes:
+        obs: what it saw.
+        resets: True where obs opens an episode.
+        action: what it did.
+        log_prob: of that action at the time.
+        value: the critic's estimate at obs.
+        reward: what came of it.
+        ended: the episode's last step.
+        cut_value: the value of the episode's last observation where it was truncated and not terminated; else 0.
+    """
+
+    obs: jax.Array
+    resets: jax.Array
+    action: jax.Array
+    log_prob: jax.Array
+    value: jax.Array
+    reward: jax.Array
+    ended: jax.Array
+    cut_value: jax.Array
+
+
+class PPOState(struct.PyTreeNode):
+    """Everything that changes from one update to the next; a pytree, so that ``vmap`` over seeds carries many."""
+
+    params: Any
+    opt_state: Any
+    env_state: Any
+    obs: jax.Array
+    resets: jax.Array
+    carry: Any
+    key: jax.Array
+    hypers: Hypers
+    update: jax.Array
+    episode_return: jax.Array
+
+
+def gae(
+    reward: jax.Array, value: jax.Array, next_value: jax.Array, ended: jax.Array, gamma: Any, gae_lambda: Any
+) -> jax.Array:
+    r"""Generalised advantage estimation.
+
+    ``delta[t] = reward[t] + gamma * next_value[t] - value[t]`` and
+    ``advantage[t] = delta[t] + gamma * gae_lambda * where(ended[t], 0, advantage[t + 1])``.
+
+    Args:
+        reward: (T, ...), of the action at t.
+        value: (T, ...), V(obs[t]).
+        next_value: (T, ...), the value of what follows the action at t: V(obs[t + 1]) inside an episode, 0 where it
+            terminated, V(last observation) where it was only truncated.
+        ended: (T, ...) bool, terminated or truncated at t.
+        gamma: discount.
+        gae_lambda: how far errors are summed, 0 to 1.
+    Returns:
+        Advantages (T, ...).
+    Example:
+        >>> gae(jnp.array([0.0, 1.0]), jnp.zeros(2), jnp.zeros(2), jnp.array([False, True]), 0.5, 1.0).tolist()
+        [0.5, 1.0]
+
+    Source: Schulman et al. 2016 (arXiv 1506.02438), equation 16.
+    """
+
+    def step(later: jax.Array, now: tuple) -> tuple:
+        delta, ended = now
+        advantage = delta + gamma * gae_lambda * jnp.where(ended, 0, later)
+        return advantage, advantage
+
+    delta = reward + gamma * next_value - value
+    return jax.lax.scan(step, jnp.zeros_like(delta[0]), (delta, ended), reverse=True)[1]
+
+
+def ppo_loss(
+    policy: Any, value: jax.Array, rollout: Rollout, advantage: jax.Array, target: jax.Array, hypers: Hypers
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+    r"""The clipped surrogate, a value loss and an entropy bonus.
+
+    With the ratio ``r = exp(log_prob - rollout.log_prob)`` the policy loss is the mean of
+    ``-min(r * A, clip(r, 1 - eps, 1 + eps) * A)``; the value loss is ``0.5 * (value - target)^2``.
+
+    Args:
+        policy: the present distribution over (T, B).
+        value: (T, B), the present values.
+        rollout: what was done.
+        advantage: (T, B).
+        target: (T, B), what the values should be: advantage plus old value.
+        hypers: clip_eps, ent_coef and vf_coef count.
+    Returns:
+        The loss, and its parts and diagnostics by name.
+    Source: Schulman et al. 2017 (arXiv 1707.06347), equations 7 and 9.
+    Differs: the RL paper's code clips the values' change too; here only the ratio is clipped.
+    """
+    log_ratio = policy.log_prob(rollout.action) - rollout.log_prob
+    ratio = jnp.exp(log_ratio)
+    clipped = jnp.clip(ratio, 1 - hypers.clip_eps, 1 + hypers.clip_eps)
+    policy_loss = -jnp.minimum(ratio * advantage, clipped * advantage).mean()
+    value_loss = 0.5 * jnp.square(value - target).mean()
+    entropy = policy.entropy().mean()
+    loss = policy_loss + hypers.vf_coef * value_loss - hypers.ent_coef * entropy
+    return loss, {
+        "policy_loss": policy_loss,
+        "value_loss": value_loss,
+        "entropy": entropy,
+        "approx_kl": (ratio - 1 - log_ratio).mean(),
+        "clip_fraction": (jnp.abs(ratio - 1) > hypers.clip_eps).mean(),
+    }
+
+
+SSM_PARAMETERS = ("Lambda_re", "Lambda_im", "B_tilde", "log_step")
+
+
+@dataclass(frozen=True)
+class Agent:
+    """PPO on one environment: pure functions of a state, for ``jit`` and ``vmap``; made by ``make``.
+
+    Attributes:
+        config: what was asked for.
+        env: the wrapped environment.
+        network: its ActorCritic.
+    """
+
+    config: PPOConfig
+    env: Any
+    network: ActorCritic
+
+    def init(self, key: jax.Array, hypers: Hypers | None = None) -> PPOState:
+        """Start: fresh weights, fresh environments.
+
+        Args:
+            key: random key.
+            hypers: in place of the config's; may be traced, one set for each member of a ``vmap``.
+        Returns:
+            A PPOState.
+        Raises:
+            ValueError: a number outside its range.
+        """
+        hypers = check_hypers(self.config.hypers if hypers is None else hypers)
+        key, key_env, key_net = jax.random.split(key, 3)
+        B = self.config.num_envs
+        obs, env_state = vectorize(self.env, B).reset(key_env)
+        carry, resets = self.network.initial_carry(B), jnp.ones(B, bool)
+        params = self.network.init(key_net, carry, obs[None], resets[None])
+        return PPOState(
+            params=params,
+            opt_state=_adam.init(params),
+            env_state=env_state,
+            obs=obs,
+            resets=resets,
+            carry=carry,
+            key=key,
+            hypers=jax.tree.map(jnp.float32, hypers),
+            update=jnp.int32(0),
+            episode_return=jnp.float32(0),
+        )
+
+    def update(self, state: PPOState) -> tuple[PPOState, dict[str, jax.Array]]:
+        """One rollout and the gradient steps on it; returns the new state and metrics."""
+        config, hypers = self.config, state.hypers
+        key, key_rollout, key_epochs = jax.random.split(state.key, 3)
+        carry_start = state.carry
+
+        # COLLECT A ROLLOUT
+        state, rollout, finished = self.collect(state, key_rollout)
+
+        # ADVANTAGES
+        _, _, last_value = self._read(state.params, state.carry, state.obs[None], state.resets[None])
+        following = jnp.concatenate([rollout.value[1:], last_value])
+        next_value = jnp.where(rollout.ended, rollout.cut_value, following)
+        advantage = gae(rollout.reward, rollout.value, next_value, rollout.ended, hypers.gamma, hypers.gae_lambda)
+        target = advantage + rollout.value
+
+        # GRADIENT STEPS: each minibatch is a set of whole sequences with the carry they started from
+        def loss_of(params: Any, carry: Any, rollout: Rollout, advantage: jax.Array, target: jax.Array) -> tuple:
+            _, policy, value = self._read(params, carry, rollout.obs, rollout.resets)
+            if config.normalize_advantage:
+                advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
+            return ppo_loss(policy, value, rollout, advantage, target, hypers)
+
+        def minibatch(learned: tuple, chosen: jax.Array) -> tuple:
+            params, opt_state = learned
+            carry = jax.tree.map(lambda leaf: leaf[chosen], carry_start)
+            part = jax.tree.map(lambda leaf: leaf[:, chosen], (rollout, advantage, target))
+            (loss, parts), grads = jax.value_and_grad(loss_of, has_aux=True)(params, carry, *part)
+            params, opt_state, norm = self._step(params, opt_state, grads, hypers, state.update)
+            return (params, opt_state), {"loss": loss, **parts, "grad_norm": norm}
+
+        def epoch(learned: tuple, key: jax.Array) -> tuple:
+            order = jax.random.permutation(key, config.num_envs).reshape(config.num_minibatches, -1)
+            return jax.lax.scan(minibatch, learned, order)
+
+        keys = jax.random.split(key_epochs, config.update_epochs)
+        metrics: Any
+        (params, opt_state), metrics = jax.lax.scan(epoch, (state.params, state.opt_state), keys)
+
+        # METRICS
+        count = finished.ended.sum()
+        mean = jnp.where(
+            count > 0, (finished.ended * finished.total).sum() / jnp.maximum(count, 1), state.episode_return
+        )
+        metrics = jax.tree.map(jnp.mean, metrics)
+        metrics["explained_variance"] = 1 - jnp.var(target - rollout.value) / (jnp.var(target) + 1e-8)
+        metrics |= {"return": mean, "episodes": count}
+        metrics["steps"] = (state.update + 1) * (config.num_envs * config.num_steps)
+        state = state.replace(params=params, opt_state=opt_state, key=key, update=state.update + 1, episode_return=mean)
+        return state, metrics
+
+    def collect(self, state: PPOState, key: jax.Array) -> tuple[PPOState, Rollout, "Finished"]:
+        """Act for ``num_steps`` steps in all environments; the memory's matrices are prepared once.
+
+        Args:
+            state: where the last rollout stopped.
+            key: random key.
+        Returns:
+            The state with environments, observation, resets and carry moved on; the Rollout; the episodes that ended in it.
+        """
+        envs, params = vectorize(self.env, self.config.num_envs), state.params
+        prepared = self.network.apply(params, method="prepare")
+
+        def value_of_cut(zero: jax.Array, carry: Any, obs: jax.Array, params: Any, prepared: Any) -> jax.Array:
+            unset = jnp.zeros(zero.shape, bool)  # the episode's own last observation: nothing is forgotten before it
+            return self._read(params, carry, obs[None], unset[None], prepared)[2][0]
+
+        def step(now: tuple, key: jax.Array) -> tuple:
+            env_state, obs, resets, carry = now
+            key_act, key_step = jax.random.split(key)
+            carry, policy, value = self._read(params, carry, obs[None], resets[None], prepared)
+            action = policy.sample(key_act)
+            log_prob = policy.log_prob(action)[0]
+            next_obs, env_state, reward, terminated, truncated, info = envs.step(key_step, env_state, action[0])
+            cut = truncated & ~terminated
+            final_value = rarely(
+                cut.any(), value_of_cut, jnp.zeros_like(reward), carry, info["final_observation"], params, prepared
+            )
+            ended = terminated | truncated
+            row = Rollout(obs, resets, action[0], log_prob, value[0], reward, ended, jnp.where(cut, final_value, 0))
+            return (env_state, next_obs, ended, carry), (row, Finished(ended, info["episode_return"]))
+
+        start = (state.env_state, state.obs, state.resets, state.carry)
+        rows: Any
+        end, rows = jax.lax.scan(step, start, jax.random.split(key, self.config.num_steps))
+        env_state, obs, resets, carry = end
+        return state.replace(env_state=env_state, obs=obs, resets=resets, carry=carry), *rows
+
+    def evaluate(self, state: PPOState) -> dict[str, jax.Array]:
+        """Play ``eval_episodes`` fresh episodes with the sampled policy: mean return, its standard error, mean length.
+
+        Args:
+            state: the trained state.
+        Returns:
+            "return", "return_se" and "length".
+        """
+        episodes, network = self.config.eval_episodes, self.network
+        params, env_params = state.params, self.env.default_params
+        key_reset, key_play = jax.random.split(jax.random.fold_in(state.key, 0))
+        obs, env_state = jax.vmap(self.env.reset_env, in_axes=(0, None))(
+            jax.random.split(key_reset, episodes), env_params
+        )
+        prepared = network.apply(params, method="prepare")
+        resets = jnp.zeros(episodes, bool)  # each plays one episode, from a fresh carry
+
+        def step(now: tuple) -> tuple:
+            t, env_state, obs, carry, active, total, length = now
+            key_act, key_step = jax.random.split(jax.random.fold_in(key_play, t))
+            carry, policy, _ = self._read(params, carry, obs[None], resets[None], prepared)
+            action = policy.sample(key_act)[0]
+            obs, env_state, reward, terminated, _ = jax.vmap(self.env.step_env, in_axes=(0, 0, 0, None))(
+                jax.random.split(key_step, episodes), env_state, action, env_params
+            )
+            truncated = jax.vmap(self.env.is_truncated, in_axes=(0, None))(env_state, env_params)
+            total, length = total + jnp.where(active, reward, 0), length + active
+            return t + 1, env_state, obs, carry, active & ~(terminated | truncated), total, length
+
+        start = (0, env_state, obs, network.initial_carry(episodes), ~resets, jnp.zeros(episodes), jnp.zeros(episodes))
+        *_, total, length = jax.lax.while_loop(lambda now: now[4].any(), step, start)
+        return {"return": total.mean(), "return_se": total.std() / jnp.sqrt(episodes), "length": length.mean()}
+
+    def _read(self, params: Any, carry: Any, obs: jax.Array, resets: jax.Array, prepared: Any = None) -> tuple:
+        return self.network.apply(
+            params, carry, obs, resets if self.config.resets else jnp.zeros_like(resets), prepared
+        )
+
+    def _step(self, params: Any, opt_state: Any, grads: Any, hypers: Hypers, update: jax.Array) -> tuple:
+        """Cut the gradient's global norm, take an Adam step; S5's dynamics may move at their own pace."""
+        norm = jnp.sqrt(sum(jnp.sum(jnp.square(g)) for g in jax.tree.leaves(grads)))
+        grads = jax.tree.map(lambda g: g * jnp.minimum(1.0, hypers.max_grad_norm / (norm + 1e-9)), grads)
+        moves, opt_state = _adam.update(grads, opt_state)
+        left = 1 - update / self.config.num_updates if self.config.anneal else 1.0
+
+        def move(path: tuple, parameter: jax.Array, move: jax.Array) -> jax.Array:
+            pace = hypers.ssm_lr if path[-1].key in SSM_PARAMETERS else 1.0
+            return parameter - hypers.lr * left * pace * move
+
+        return jax.tree_util.tree_map_with_path(move, params, moves), opt_state, norm
+
+
+class Finished(NamedTuple):
+    """Where episodes ended in a rollout, and what each had earned by then; (T, B)."""
+
+    ended: jax.Array
+    total: jax.Array
+
+
+_adam = optax.scale_by_adam(eps=1e-5)
+
+
+def make(config: PPOConfig, env: Any = None) -> Agent:
+    """Build the agent that a config describes.
+
+    Args:
+        config: a PPOConfig.
+        env: your own environment, with gymnax's interface and vectors as observations; made from ``config.env`` if None.
+    Returns:
+        An Agent.
+    Raises:
+        ValueError, TypeError: the environment, memory or an option is unknown, or observations are not vectors.
+    Example:
+        >>> agent = make(PPOConfig(features=16, num_envs=4, num_steps=16, num_minibatches=2))
+        >>> state, metrics = jax.jit(agent.update)(agent.init(jax.random.key(0)))
+        >>> int(metrics["steps"])
+        64
+
+    """
+    env = make_env(config.env, **dict(config.env_options)) if env is None else env
+    if config.previous_action:
+        env = PreviousAction(env, reward=config.previous_reward)
+    env = EpisodeStatistics(env)
+    memory = make_memory(config.memory, config.features, **dict(config.memory_options))
+    space = env.action_space(env.default_params)
+    return Agent(config, env, ActorCritic(space, memory, config.encoder, config.head))

@@ -1,0 +1,79 @@
+"""What policies draw from: densities that sum to one, entropies, and samples that follow them; heads for each kind of action."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.stats
+from gymnax.environments import spaces
+
+from s5lib.distributions import Categorical, DiagNormal, MultiCategorical, from_parameters, parameter_count
+from s5lib.envs import MultiDiscrete
+
+KEY = jax.random.key(0)
+
+
+def test_categorical():
+    logits = jnp.array([0.3, -1.0, 2.0])
+    policy = Categorical(logits)
+    p = np.asarray(jax.nn.softmax(logits), float)
+    np.testing.assert_allclose(jnp.exp(jax.vmap(policy.log_prob)(jnp.arange(3))), p, rtol=1e-5)
+    np.testing.assert_allclose(policy.entropy(), scipy.stats.entropy(p), rtol=1e-5)
+    drawn = jax.vmap(policy.sample)(jax.random.split(KEY, 20000))
+    assert scipy.stats.chisquare(np.bincount(drawn), 20000 * p / p.sum()).pvalue > 1e-3
+    assert policy.mode() == 2
+    np.testing.assert_allclose(Categorical(logits + 1000).log_prob(jnp.int32(1)), np.log(p[1]), rtol=1e-3)
+
+
+def test_multi_categorical_is_a_product():
+    policy = MultiCategorical(jnp.array([0.5, -0.5, 1.0, 0.0, -1.0]), (2, 3))
+    pairs = jnp.array(list(itertools.product(range(2), range(3))))
+    p = np.asarray(jnp.exp(jax.vmap(policy.log_prob)(pairs)), float)
+    np.testing.assert_allclose(p.sum(), 1, rtol=1e-5)
+    np.testing.assert_allclose(policy.entropy(), scipy.stats.entropy(p), rtol=1e-5)
+    drawn = np.asarray(jax.vmap(policy.sample)(jax.random.split(KEY, 20000)))
+    counts = np.bincount(3 * drawn[:, 0] + drawn[:, 1], minlength=6)
+    assert scipy.stats.chisquare(counts, 20000 * p / p.sum()).pvalue > 1e-3
+    assert policy.mode().tolist() == [0, 0]
+
+
+def test_diag_normal():
+    mean, log_std = jnp.array([0.5, -2.0]), jnp.array([0.1, -0.7])
+    policy = DiagNormal(mean, log_std)
+    one = scipy.stats.norm(np.asarray(mean), np.exp(np.asarray(log_std)))
+    x = jnp.array([[0.0, -1.5], [1.0, -2.5]])
+    np.testing.assert_allclose(policy.log_prob(x), one.logpdf(np.asarray(x)).sum(-1), rtol=1e-5)
+    np.testing.assert_allclose(policy.entropy(), one.entropy().sum(), rtol=1e-5)
+    drawn = np.asarray(jax.vmap(policy.sample)(jax.random.split(KEY, 5000)))
+    for i in range(2):
+        assert (
+            scipy.stats.kstest(drawn[:, i], lambda v, i=i: scipy.stats.norm.cdf(v, mean[i], np.exp(log_std[i]))).pvalue
+            > 1e-3
+        )
+    np.testing.assert_array_equal(policy.mode(), mean)
+
+
+@pytest.mark.parametrize(
+    "space, count, kind",
+    [
+        (spaces.Discrete(4), 4, Categorical),
+        (MultiDiscrete((8, 3)), 11, MultiCategorical),
+        (spaces.Box(-2.0, 2.0, (2,)), 2, DiagNormal),
+    ],
+)
+def test_heads(space, count, kind):
+    """Over time and batch: samples that lie in the space, log probabilities and entropies of one number each."""
+    assert parameter_count(space) == count
+    log_std = jnp.zeros(count) if kind is DiagNormal else None
+    policy = from_parameters(space, jnp.zeros((5, 2, count)), log_std)
+    assert isinstance(policy, kind)
+    action = policy.sample(KEY)
+    assert action.shape == (5, 2, *space.shape) and action.dtype == space.dtype
+    assert policy.log_prob(action).shape == policy.entropy().shape == (5, 2)
+
+
+def test_other_spaces_are_refused():
+    with pytest.raises(TypeError, match="actions must be Discrete, MultiDiscrete or a Box of one dimension; got Box"):
+        parameter_count(spaces.Box(-1.0, 1.0, (2, 2)))

@@ -1,0 +1,315 @@
+"""PPO: advantages and loss against loops and hand numbers, the rollout's flags, and probe environments with known answers."""
+
+import dataclasses
+from functools import cache
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import struct
+from gymnax.environments import spaces
+
+from s5lib import ppo, runs
+from s5lib.distributions import Categorical
+from s5lib.envs import Environment
+from s5lib.ppo import Hypers, PPOConfig, Rollout, gae, ppo_loss
+
+KEY = jax.random.key(0)
+HYPERS = PPOConfig().hypers
+SMALL = {
+    "features": 16,
+    "encoder": (16,),
+    "head": (16,),
+    "num_envs": 8,
+    "num_steps": 16,
+    "num_minibatches": 2,
+    "eval_episodes": 64,
+}
+S5 = (("state_size", 16), ("layers", 1))
+
+
+def at(tree, index):
+    return jax.tree.map(lambda leaf: leaf[index], tree)
+
+
+# ---------------------------------------------------------------------------------------------- advantages and loss
+
+
+def gae_loop(reward, value, next_value, ended, gamma, lam):
+    advantage = np.zeros_like(reward)
+    later = 0.0
+    for t in reversed(range(len(reward))):
+        delta = reward[t] + gamma * next_value[t] - value[t]
+        later = advantage[t] = delta + gamma * lam * (0.0 if ended[t] else later)
+    return advantage
+
+
+@pytest.mark.parametrize("lam", [0.0, 0.7, 1.0])
+def test_gae_equals_a_loop(lam):
+    rng = np.random.default_rng(0)
+    reward, value, next_value = rng.normal(size=(3, 40))
+    ended = rng.random(40) < 0.2
+    ours = gae(*(jnp.asarray(a, jnp.float32) for a in (reward, value, next_value)), jnp.asarray(ended), 0.9, lam)
+    np.testing.assert_allclose(ours, gae_loop(reward, value, next_value, ended, 0.9, lam), rtol=2e-5, atol=2e-5)
+
+
+def test_gae_by_hand():
+    """Two episodes of two steps; the first terminated, the second cut: its last value counts."""
+    reward, value = jnp.array([1.0, 2.0, 3.0, 4.0]), jnp.array([0.5, 0.5, 0.5, 0.5])
+    next_value, ended = jnp.array([0.5, 0.0, 0.5, 10.0]), jnp.array([False, True, False, True])
+    np.testing.assert_allclose(gae(reward, value, next_value, ended, 0.5, 0.0), [0.75, 1.5, 2.75, 8.5])
+    np.testing.assert_allclose(gae(reward, value, next_value, ended, 0.5, 1.0), [0.75 + 0.75, 1.5, 2.75 + 4.25, 8.5])
+
+
+def test_loss_by_hand():
+    """One step with ratio 1.5, once with a good advantage (clipped) and once with a bad one (not clipped)."""
+    policy = Categorical(jnp.log(jnp.array([[[0.75, 0.25]]])))
+    old = jnp.log(jnp.array([[0.5]]))
+    blank = jnp.zeros((1, 1))
+    rollout = Rollout(blank, blank, jnp.zeros((1, 1), int), old, blank, blank, blank, blank)
+    hypers = HYPERS._replace(clip_eps=0.2, vf_coef=2.0, ent_coef=0.1)
+    entropy = -(0.75 * np.log(0.75) + 0.25 * np.log(0.25))
+    for advantage, surrogate in ((1.0, -1.2), (-1.0, 1.5)):
+        loss, parts = ppo_loss(
+            policy, jnp.array([[3.0]]), rollout, jnp.array([[advantage]]), jnp.array([[1.0]]), hypers
+        )
+        np.testing.assert_allclose(parts["policy_loss"], surrogate, rtol=1e-6)
+        np.testing.assert_allclose(parts["value_loss"], 2.0, rtol=1e-6)
+        np.testing.assert_allclose(loss, surrogate + 2 * 2.0 - 0.1 * entropy, rtol=1e-6)
+        assert parts["clip_fraction"] == 1
+
+
+# ---------------------------------------------------------------------------------------------- probes
+
+
+class ProbeState(struct.PyTreeNode):
+    time: jax.Array
+    bit: jax.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Probe(Environment):
+    """A tiny world with a known answer. ``kind`` says which; see the tests."""
+
+    kind: str
+    length: int = 1
+
+    horizon = property(lambda self: self.length)
+
+    def observation_space(self, params):
+        return spaces.Box(-1.0, 1.0, (1,))
+
+    def action_space(self, params):
+        return spaces.Discrete(2)
+
+    def is_truncated(self, state, params):
+        return (state.time >= self.length) & (self.kind == "truncated")
+
+    def reset_env(self, key, params):
+        state = ProbeState(jnp.int32(0), jax.random.bernoulli(key).astype(jnp.int32))
+        return self._see(state), state
+
+    def _see(self, state):
+        shown = 2.0 * state.bit - 1
+        what = {
+            "constant": 0.0, "truncated": 0.0, "terminated": 0.0, "action": 0.0, "bit": shown, "answer": shown,
+            "later": state.time * 1.0, "recall": jnp.where(state.time == 0, shown, 0.0),
+        }[self.kind]  # fmt: skip
+        return jnp.full((1,), what, jnp.float32)
+
+    def transition(self, key, state, action, params):
+        right = jnp.where(action == state.bit, 1.0, -1.0)
+        state = state.replace(time=state.time + 1)
+        last = state.time >= self.length
+        reward = {
+            "constant": 1.0, "truncated": 1.0, "terminated": 1.0, "action": 2.0 * action - 1, "bit": 2.0 * state.bit - 1,
+            "answer": right, "later": jnp.where(last, 1.0, 0.0), "recall": jnp.where(last, right, 0.0),
+        }[self.kind]  # fmt: skip
+        return self._see(state), state, jnp.float32(reward), last & (self.kind != "truncated"), {}
+
+
+@cache
+def trained(kind, length=1, memory="none", updates=60, **options):
+    settings = SMALL | {"memory": memory, "lr": 3e-3, "gamma": 0.5, "previous_action": False} | dict(options)
+    settings |= {"memory_options": S5} if memory == "s5" else {}
+    config = PPOConfig(**settings, total_steps=updates * SMALL["num_envs"] * SMALL["num_steps"])
+    agent = ppo.make(config, Probe(kind, length))
+    result = runs.train(config, progress=False, learner=agent)
+    return agent, result.params, result.final
+
+
+def values(agent, params, obs, resets=None):
+    """V along one sequence of observations."""
+    obs = jnp.asarray(obs, jnp.float32)[:, None, None]
+    resets = jnp.zeros(obs.shape[:2], bool).at[0].set(True) if resets is None else resets
+    _, policy, value = agent.network.apply(params, agent.network.initial_carry(1), obs, resets)
+    return np.asarray(value[:, 0]), np.asarray(jax.nn.softmax(policy.logits)[:, 0])
+
+
+def test_probe_a_constant_reward():
+    agent, params, _ = trained("constant")
+    np.testing.assert_allclose(values(agent, params, [0.0])[0], 1, atol=0.05)
+
+
+def test_probe_a_reward_that_the_observation_tells():
+    agent, params, _ = trained("bit")
+    np.testing.assert_allclose(values(agent, params, [-1.0])[0], -1, atol=0.1)
+    np.testing.assert_allclose(values(agent, params, [1.0])[0], 1, atol=0.1)
+
+
+def test_probe_a_reward_that_comes_later_is_discounted():
+    agent, params, _ = trained("later", 2)
+    np.testing.assert_allclose(values(agent, params, [0.0])[0], 0.5, atol=0.1)
+    np.testing.assert_allclose(values(agent, params, [1.0])[0], 1, atol=0.1)
+
+
+def test_probe_only_terminated_stops_bootstrapping():
+    """Reward 1 a step, observations alike: a world that is only cut is worth 1 / (1 - gamma) = 2, one that ends is not."""
+    agent, params, _ = trained("truncated", 2)
+    np.testing.assert_allclose(values(agent, params, [0.0])[0], 2, atol=0.15)
+    agent, params, _ = trained("terminated", 2)
+    np.testing.assert_allclose(values(agent, params, [0.0])[0], 1.25, atol=0.15)  # the mean of 1 + gamma and 1
+
+
+def test_probe_the_better_action():
+    agent, params, final = trained("action")
+    assert values(agent, params, [0.0])[1][0, 1] > 0.95 and final["return"] > 0.9
+
+
+def test_probe_the_action_that_fits_the_observation():
+    agent, params, final = trained("answer")
+    assert values(agent, params, [-1.0])[1][0, 0] > 0.95 and values(agent, params, [1.0])[1][0, 1] > 0.95
+    assert final["return"] > 0.9 and final["length"] == 1
+
+
+@pytest.mark.slow
+def test_probe_memory():
+    """See a bit, wait four steps, name it: S5 can, no memory cannot, nor S5 that is told nothing and starts at the answer."""
+    agent, params, final = trained("recall", 5, "s5", updates=120, gamma=0.9)
+    assert final["return"] > 0.9
+    assert trained("recall", 5, "none", updates=120, gamma=0.9)[2]["return"] < 0.4
+    for bit in (0, 1):
+        _, policy = values(agent, params, [2.0 * bit - 1, 0, 0, 0, 0])
+        assert policy[-1, bit] > 0.9
+        forgot = jnp.zeros((5, 1), bool).at[4].set(True)
+        same = values(agent, params, [2.0 * bit - 1, 0, 0, 0, 0], forgot)[1][-1]
+        np.testing.assert_allclose(same, values(agent, params, [0.0])[1][0], atol=1e-5)
+
+
+# ---------------------------------------------------------------------------------------------- rollouts and updates
+
+
+@cache
+def agent_for(memory="s5", **options):
+    settings = {"memory": memory, "memory_options": S5 if memory == "s5" else ()} | SMALL | options
+    return ppo.make(PPOConfig(**settings))
+
+
+def test_rollout_flags_and_carry():
+    """resets[t + 1] is the end at t; reading the rollout as one sequence from the stored carry gives the acting's numbers."""
+    agent = ppo.make(PPOConfig(memory_options=S5, **SMALL), Probe("recall", 5))
+    state = jax.jit(agent.init)(KEY)
+    for _ in range(2):  # the second starts amid episodes
+        start = state.carry
+        state, rollout, _ = jax.jit(agent.collect)(state, KEY)
+        np.testing.assert_array_equal(rollout.resets[1:], rollout.ended[:-1])
+        np.testing.assert_array_equal(state.resets, rollout.ended[-1])
+        assert rollout.ended.any() and not rollout.ended.all()
+        carry, policy, value = agent.network.apply(state.params, start, rollout.obs, rollout.resets)
+        np.testing.assert_allclose(value, rollout.value, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(policy.log_prob(rollout.action), rollout.log_prob, rtol=1e-4, atol=1e-5)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), carry, state.carry)
+
+
+def test_a_cut_is_valued_with_the_carry_of_its_own_episode():
+    agent = ppo.make(PPOConfig(memory_options=S5, previous_action=False, **SMALL), Probe("truncated", 3))
+    state = jax.jit(agent.init)(KEY)
+    start = state.carry
+    state, rollout, _ = jax.jit(agent.collect)(state, KEY)
+    (last, *_), _ = np.nonzero(np.asarray(rollout.ended))
+    assert last == 2
+    obs = jnp.concatenate([rollout.obs[: last + 1], jnp.zeros_like(rollout.obs[:1])])  # its last observation is 0 too
+    resets = jnp.concatenate([rollout.resets[: last + 1], jnp.zeros_like(rollout.resets[:1])])
+    _, _, value = agent.network.apply(state.params, start, obs, resets)
+    np.testing.assert_allclose(rollout.cut_value[last], value[-1], rtol=1e-4, atol=1e-5)
+    assert not rollout.cut_value[~rollout.ended].any()
+
+
+def test_the_first_gradient_step_is_on_policy():
+    """Before any step the ratio is 1: the loss's own reading of the rollout agrees with the acting."""
+    agent = agent_for(update_epochs=1, num_minibatches=1)
+    state = jax.jit(agent.init)(KEY)
+    for _ in range(2):
+        state, metrics = jax.jit(agent.update)(state)
+        assert abs(metrics["approx_kl"]) < 1e-6 and metrics["clip_fraction"] == 0
+
+
+def test_seeds_and_hypers_by_vmap():
+    agent = agent_for()
+    keys = jax.random.split(KEY, 2)
+    hypers = jax.tree.map(lambda a, b: jnp.array([a, b]), HYPERS, HYPERS._replace(lr=1e-2, gamma=0.5, ent_coef=0.1))
+    together, _ = jax.jit(jax.vmap(lambda k, h: agent.update(agent.init(k, h))))(keys, hypers)
+    alone = jax.jit(lambda k, h: agent.update(agent.init(k, h))[0])
+    for i in range(2):
+        one, same = alone(keys[i], at(hypers, i)), at(together, i)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-4), one.params, same.params)
+
+
+def test_annealing_and_the_pace_of_s5():
+    """With ssm_lr = 0 the dynamics stay; with annealing the last update moves less than the first."""
+    agent = agent_for(ssm_lr=0.0, anneal=True, total_steps=3 * 128)
+    state = jax.jit(agent.init)(KEY)
+    moves = []
+    for _ in range(3):
+        before = state.params
+        state, _ = jax.jit(agent.update)(state)
+        moves.append(jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), before, state.params))
+    frozen = [jax.tree_util.tree_leaves_with_path(m) for m in moves]
+    for where, moved in frozen[0]:
+        assert (moved == 0) == (where[-1].key in ppo.SSM_PARAMETERS)
+    size = [sum(moved for _, moved in tree) for tree in frozen]
+    assert size[2] < 0.6 * size[0]
+
+
+def test_without_resets_the_memory_goes_on():
+    """The ablation: the same agent, told nothing of episodes."""
+    told, untold = agent_for(), agent_for(resets=False)
+    state = jax.jit(told.init)(KEY)
+    obs = jax.random.normal(KEY, (6, 8, state.obs.shape[-1]))
+    resets = jnp.zeros((6, 8), bool).at[3].set(True)
+    a, b = (agent._read(state.params, state.carry, obs, resets)[2] for agent in (told, untold))
+    np.testing.assert_array_equal(a[:3], b[:3])
+    assert not np.allclose(a[3:], b[3:])
+
+
+def test_evaluate_plays_whole_episodes():
+    agent = ppo.make(PPOConfig(memory="none", **SMALL), Probe("later", 7))
+    final = jax.jit(agent.evaluate)(jax.jit(agent.init)(KEY))
+    assert final["return"] == 1 and final["length"] == 7 and final["return_se"] == 0
+
+
+# ---------------------------------------------------------------------------------------------- bad input
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"num_minibatches": 5}, "num_minibatches must divide num_envs = 64; got 5. The nearest that do: 4 and 8"),
+        ({"num_envs": 0}, "num_envs must be a positive integer; got 0"),
+        ({"gamma": 1.5}, "gamma must lie between 0 and 1; got 1.5"),
+        ({"lr": float("nan")}, "lr must lie between"),
+        ({"clip_eps": 0.0}, "clip_eps must lie between"),
+    ],
+)
+def test_bad_config(options: dict[str, Any], message: str):
+    with pytest.raises(ValueError, match=message):
+        PPOConfig(**options)
+
+
+def test_bad_names():
+    with pytest.raises(ValueError, match="no environment is called 'RepeatPreviousHrd'"):
+        ppo.make(PPOConfig(env="RepeatPreviousHrd"))
+    with pytest.raises(ValueError, match="gamma must lie between"):
+        agent_for().init(KEY, Hypers(*HYPERS)._replace(gamma=-1.0))
