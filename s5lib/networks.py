@@ -23,6 +23,7 @@ class MLP(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
+        """Read x (..., features); return (..., sizes[-1])."""
         for size in self.sizes:
             x = nn.leaky_relu(nn.Dense(size, kernel_init=nn.initializers.orthogonal(np.sqrt(2)))(x))
         return x
