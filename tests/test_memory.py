@@ -316,7 +316,7 @@ def test_count_parameters_counts_complex_numbers_twice_and_reads_shapes():
     "name, features, options, error, message",
     [
         ("s55", 8, {}, ValueError, r"name must be one of 's5', 'gru'.* Did you mean 's5'\?"),
-        ("atention", 8, {}, ValueError, r"Did you mean 'attention'\?"),
+        ("attentions", 8, {}, ValueError, r"Did you mean 'attention'\?"),
         ("gru", 8, {"layer": 2}, TypeError, r"'gru' has no option 'layer'; it has layers.* Did you mean 'layers'\?"),
         ("gru", 8, {"window": 2}, TypeError, "'gru' has no option 'window'; it has layers, residual"),
         ("s5", 8, {"parent": None}, TypeError, "'s5' has no option 'parent'"),
