@@ -20,6 +20,8 @@ import time
 import warnings
 from collections.abc import Callable
 
+import numpy as np
+
 RESULT = pathlib.Path(__file__).parents[1] / "book/results/envs-speed.json"
 SIZES = (1, 64, 1024)
 SECONDS = 0.15  # of one timed repetition, about
@@ -34,7 +36,7 @@ def original(name: str, seed: int = 0) -> Callable[[], int]:
 
             env = MemoryChain(memory_length=10, seed=seed)
             begin, advance = env.reset, lambda action: env.step(action).last()
-            actions = [int(action) for action in __import__("numpy").random.default_rng(seed).integers(2, size=4096)]
+            actions = [int(action) for action in np.random.default_rng(seed).integers(2, size=4096)]
         else:
             import popgym.envs
 

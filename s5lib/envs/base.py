@@ -111,6 +111,11 @@ def one_hots(values: jax.Array, sizes: tuple[int, ...]) -> jax.Array:
     return jnp.concatenate([jax.nn.one_hot(value, size) for value, size in zip(values, sizes, strict=True)])
 
 
+def _choices(space: Any) -> tuple[int, ...]:
+    """How many values each integer of a discrete action can take."""
+    return space.nvec if hasattr(space, "nvec") else (space.n,)
+
+
 def _check_action(space: Any, action: Any, batch: tuple[int, ...] = ()) -> jax.Array:
     """Return an action as an array of the space's dtype, or say what is wrong with it.
 
@@ -268,15 +273,11 @@ class PreviousAction(Wrapper):
         space = self.env.action_space(params)
         if isinstance(space, spaces.Box):
             return action.astype(jnp.float32).reshape(-1)
-        return one_hots(action.reshape(-1), getattr(space, "nvec", (getattr(space, "n", 0),)))
+        return one_hots(action.reshape(-1), _choices(space))
 
     def _extra(self, params: Any) -> int:
         space = self.env.action_space(params)
-        wide = (
-            int(np.prod(space.shape))
-            if isinstance(space, spaces.Box)
-            else sum(getattr(space, "nvec", (getattr(space, "n", 0),)))
-        )
+        wide = int(np.prod(space.shape)) if isinstance(space, spaces.Box) else sum(_choices(space))
         return wide + self.reward + 1
 
     def observation_space(self, params: Any) -> Any:
