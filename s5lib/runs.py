@@ -38,7 +38,11 @@ __all__ = [
     "train",
 ]
 
-METRICS_KEPT = 200
+ROWS_KEPT = 5000  # of a run, in memory
+POINTS_STORED = 100
+RL_METRICS = (
+    "return", "episodes", "steps", "entropy", "approx_kl", "explained_variance", "loss", "wall_time", "cpu_time",
+)  # fmt: skip
 SAVE_EVERY = 30.0  # seconds between checkpoints
 
 
@@ -54,10 +58,12 @@ class Result:
         config: the dataclass that was trained; of a stored run, its fields as a dict.
         seed: the seed.
         metrics: name to an array with one entry an update; ``update`` counts from 1; ``wall_time`` and ``cpu_time``, the
-            time that the processor gave to this run on all its cores, are in seconds since the first update.
+            time that the processor gave to this run on all its cores, are in seconds since the first update. Of a run
+            of more than 5000 updates, every k-th and the last: 5001 at most; ``metrics.jsonl`` has all.
         final: what the learner's ``evaluate`` gave after training.
         params: the final weights; None for a stored run (``load`` has those of one seed).
         provenance: versions, processor, cores in use, commit, seconds for compiling.
+        stopped_early: True where ``until`` ended the run before its last update.
     """
 
     config: Any
@@ -66,6 +72,7 @@ class Result:
     final: dict[str, float]
     params: Any = field(default=None, repr=False)
     provenance: dict[str, Any] = field(default_factory=dict, repr=False)
+    stopped_early: bool = False
 
     @property
     def wall_time(self) -> float:
@@ -136,6 +143,7 @@ def train(
     progress: bool = True,
     callback: Callable[[dict[str, float]], None] | None = None,
     *,
+    until: Callable[[dict[str, float]], bool] | None = None,
     learner: Any = None,
     label: str | None = None,
     save_every: float = SAVE_EVERY,
@@ -153,6 +161,8 @@ def train(
         resume: go on from a checkpoint of the same config and seed in ``out``; False starts over and replaces it.
         progress: show a progress bar (one line at the end while the book is built).
         callback: called with each update's metrics, as a dict of floats, as soon as they are there.
+        until: called likewise; where it returns True the run stops after that chunk, as one that is done. Resumed with the
+            same ``until``, a run that stopped returns at once.
         learner: use this learner in place of ``config.make()``, say for an environment of your own.
         label: what the progress bar calls the run; the config's class if None.
         save_every: seconds between checkpoints; 0 saves after every chunk.
@@ -181,15 +191,22 @@ def train(
     folder = _Folder(out, {"hash": config_hash(config), "seed": int(seed), "config": description}, resume)
     bar = _Bar(label or type(config).__name__, total, progress)
     state = jax.jit(learner.init)(jax.random.key(seed))
-    state, done = folder.restore(state)
-    rows = folder.rows
+    rows = _Thinned(total)
+    stopped = False
+
+    def note(row: dict[str, float]) -> None:
+        nonlocal stopped
+        rows.add(row)
+        stopped = stopped or (until is not None and bool(until(row)))
+
+    state, done = folder.restore(state, note)
     chunk = -(-total // 100)
     compiled: dict[int, Any] = {}
     compile_time, saved = 0.0, time.monotonic()
-    spent = np.array([rows[-1]["wall_time"], rows[-1]["cpu_time"]] if rows else [0.0, 0.0])
-    bar.show(done, rows)
+    spent = np.array([rows.last.get("wall_time", 0.0), rows.last.get("cpu_time", 0.0)])
+    bar.show(done, rows.last)
     try:
-        while done < total:
+        while done < total and not stopped:
             length = min(chunk, total - done)
             if length not in compiled:
                 start = time.monotonic()
@@ -202,13 +219,13 @@ def train(
             if not (finite and all(np.isfinite(value) for row in fresh for value in row.values())):
                 raise DivergedError(_diverged(fresh, done, folder.path))
             folder.append(fresh)  # before the state moves on: a checkpoint never knows of updates that the file lacks
-            rows += fresh
             state, done = after, done + length
             for row in fresh:
+                note(row)
                 if callback is not None:
                     callback(row)
-            bar.show(done, rows)
-            if done == total or time.monotonic() - saved >= save_every:
+            bar.show(done, rows.last)
+            if stopped or done == total or time.monotonic() - saved >= save_every:
                 folder.save(done, state)
                 saved = time.monotonic()
     except (KeyboardInterrupt, DivergedError):
@@ -220,10 +237,28 @@ def train(
     final = (
         {name: float(value) for name, value in learner.evaluate(state).items()} if hasattr(learner, "evaluate") else {}
     )
-    bar.summary(final, spent[0])
-    metrics = {name: np.asarray([row[name] for row in rows]) for name in rows[-1]}
+    bar.summary(done, final, spent[0])
     where = {**provenance(), "compile_seconds": round(compile_time, 2)}
-    return Result(config, int(seed), metrics, final, jax.tree.map(np.asarray, state.params), where)
+    params = jax.tree.map(np.asarray, state.params)
+    return Result(config, int(seed), rows.arrays(), final, params, where, stopped_early=done < total)
+
+
+class _Thinned:
+    """The rows of a run: all of a short one; of a long one every k-th and the last, so that memory stays bounded."""
+
+    def __init__(self, total: int):
+        self.every = -(-total // ROWS_KEPT)
+        self.kept: list[dict[str, float]] = []
+        self.last: dict[str, float] = {}
+
+    def add(self, row: dict[str, float]) -> None:
+        self.last = row
+        if row["update"] % self.every == 0:
+            self.kept.append(row)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        rows = self.kept if self.kept and self.kept[-1] is self.last else [*self.kept, self.last]
+        return {name: np.asarray([row[name] for row in rows]) for name in self.last}
 
 
 def _advance(update: Callable, length: int, state: Any):
@@ -277,12 +312,10 @@ class _Bar:
         if progress and not self.building:
             self.bar = require("tqdm.auto", "digits").tqdm(total=total, desc=label, unit="update")
 
-    def show(self, done: int, rows: list[dict[str, float]]) -> None:
-        if self.bar is not None and rows:
+    def show(self, done: int, row: dict[str, float]) -> None:
+        if self.bar is not None and row:
             shown = {
-                name: f"{value:.3g}"
-                for name, value in rows[-1].items()
-                if name not in ("update", "wall_time", "cpu_time")
+                name: f"{value:.3g}" for name, value in row.items() if name not in ("update", "wall_time", "cpu_time")
             }
             self.bar.set_postfix(shown, refresh=False)
             self.bar.update(done - self.bar.n)
@@ -291,12 +324,13 @@ class _Bar:
         if self.bar is not None:
             self.bar.close()
 
-    def summary(self, final: dict[str, float], elapsed: float) -> None:
+    def summary(self, done: int, final: dict[str, float], elapsed: float) -> None:
         if self.progress and self.building:
             scores = ", ".join(
                 f"{name} {value:,.0f}" if value >= 1000 else f"{name} {value:.3f}" for name, value in final.items()
             )
-            print(f"{self.label}: {self.total} updates in {elapsed:.0f} s" + (f"; {scores}" if scores else ""))
+            stop = "" if done == self.total else f" of {self.total}: it was stopped early,"
+            print(f"{self.label}: {done} updates{stop} in {elapsed:.0f} s" + (f"; {scores}" if scores else ""))
 
 
 class _Folder:
@@ -304,7 +338,6 @@ class _Folder:
 
     def __init__(self, out: str | os.PathLike | None, identity: dict[str, Any], resume: bool):
         self.path = None if out is None else pathlib.Path(out).expanduser().resolve()
-        self.rows: list[dict[str, float]] = []
         self.manager = None
         if self.path is None:
             return
@@ -323,8 +356,8 @@ class _Folder:
             self.metrics.unlink(missing_ok=True)
         _write(owner, json.dumps(identity, indent=1))
 
-    def restore(self, state: Any) -> tuple[Any, int]:
-        """Return the last checkpoint and its number of updates, or ``state`` and 0; cut the metrics to match."""
+    def restore(self, state: Any, note: Callable[[dict[str, float]], None]) -> tuple[Any, int]:
+        """Return the last checkpoint and its number of updates, or ``state`` and 0; cut the metrics to match, note them."""
         if self.manager is None:
             return state, 0
         import orbax.checkpoint as ocp
@@ -337,11 +370,12 @@ class _Folder:
                 done, args=ocp.args.StandardRestore(jax.tree.map(ocp.utils.to_shape_dtype_struct, state))
             )
         lines = self.metrics.read_text().splitlines()[:done] if self.metrics.exists() else []
-        self.rows += [json.loads(line) for line in lines]
-        if len(self.rows) != done:
+        if len(lines) != done:
             raise ValueError(
                 f"{self.metrics} lacks some of the {done} updates of the checkpoint; pass resume=False to start over"
             )
+        for line in lines:
+            note(json.loads(line))
         _write(self.metrics, "".join(line + "\n" for line in lines))
         return state, done
 
@@ -413,7 +447,7 @@ def stored(name: str) -> list[Result]:
     Args:
         name: the experiment's name, such as ``"digits-s5"``.
     Returns:
-        One Result a seed. Its metrics are thinned to 200 points or fewer, its config is a dict, its params None.
+        One Result a seed. Its metrics are thinned (200 points or fewer), its config is a dict, its params None.
     Raises:
         ValueError: nothing is stored under this name.
     Example:
@@ -426,7 +460,8 @@ def stored(name: str) -> list[Result]:
     for run in sorted(found, key=lambda run: run["seed"]):
         metrics = {metric: np.asarray(values) for metric, values in run["metrics"].items()}
         where = {**run["provenance"], "hash": run["hash"], "budget": run["budget"]}
-        results.append(Result(run["config"], run["seed"], metrics, run["final"], None, where))
+        early = run.get("stopped_early", False)
+        results.append(Result(run["config"], run["seed"], metrics, run["final"], None, where, early))
     return results
 
 
@@ -466,38 +501,52 @@ def _known(name: str) -> str:
     return name
 
 
-def store(name: str, budget: str, result: Result, folder: str | os.PathLike | None = None) -> pathlib.Path:
+def store(
+    name: str, budget: str, result: Result, folder: str | os.PathLike | None = None, weights: bool = True
+) -> pathlib.Path:
     """Write a run to the folder of stored results: one small JSON, and for seed 0 its weights as one .npz.
+
+    Metrics are thinned to 100 updates, the first and the last among them, and rounded to 4 digits (counts are not). Where
+    there is a return, the metrics are those that tell how an agent learnt: ``RL_METRICS``.
 
     Args:
         name: the experiment's name.
         budget: the budget it ran at.
         result: what ``train`` returned.
         folder: where to write; ``results_folder()`` if None.
+        weights: store the weights of seed 0; False leaves them out.
     Returns:
         The path of the JSON.
     """
     folder = results_folder() if folder is None else pathlib.Path(folder)
     count = len(result.metrics["update"])
-    kept = np.unique(np.linspace(0, count - 1, min(count, METRICS_KEPT)).round().astype(int))
+    kept = np.unique(np.linspace(0, count - 1, min(count, POINTS_STORED)).round().astype(int))
+    chosen = ("update", *RL_METRICS) if "return" in result.metrics else tuple(result.metrics)
     record = {
         "name": name,
         "budget": budget,
         "seed": result.seed,
         "hash": config_hash(result.config),
         "config": _described(result.config),
+        "stopped_early": result.stopped_early,
         "final": result.final,
         "metrics": {
-            metric: [float(f"{value:.6g}") for value in values[kept]] for metric, values in result.metrics.items()
+            metric: [_short(value) for value in values[kept].tolist()]
+            for metric, values in result.metrics.items()
+            if metric in chosen
         },
         "provenance": result.provenance,
     }
     path = folder / f"{name}.seed{result.seed}.json"
     _write(path, json.dumps(record, indent=1).replace(",\n   ", ", ").replace("[\n   ", "[") + "\n")
-    if result.seed == 0:
+    if weights and result.seed == 0:
         leaves = jax.tree_util.tree_leaves_with_path(result.params)
         arrays: dict[str, Any] = {"/".join(str(step.key) for step in where): np.asarray(leaf) for where, leaf in leaves}
         fresh = folder / f".{name}.new.npz"
         np.savez_compressed(fresh, **arrays)
         os.replace(fresh, folder / f"{name}.npz")
     return path
+
+
+def _short(value: float) -> float:
+    return value if isinstance(value, int) else float(f"{value:.4g}")
