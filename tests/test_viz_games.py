@@ -16,7 +16,7 @@ import pytest
 from bs4 import BeautifulSoup
 from matplotlib.colors import to_hex
 
-from s5lib import envs
+from s5lib import envs, ppo
 from s5lib.viz import games, pieces, use_style
 
 NAMES = [name for name in envs.env_names() if name.endswith(("Easy", "MemoryChain"))]
@@ -263,3 +263,64 @@ def test_watch_refuses(wrong, error):
         games.watch("RepeatPreviousEasy", **wrong)
     with pytest.raises(ValueError, match="no environment is called"):
         games.watch("RepeatPreviousEase")
+
+
+def agent_of(name, memory="gru", sure=True):
+    """An untrained agent and its weights; a sure one always does what its policy likes best."""
+    options = {"attention": {"window": 32}, "s5": {"state_size": 16}}.get(memory, {})
+    config = ppo.PPOConfig(
+        name, memory=memory, features=16, memory_options=tuple(options.items()), num_envs=2, num_minibatches=1
+    )
+    agent = ppo.make(config)
+    params = agent.init(jax.random.key(0)).params
+    if sure:
+        params["params"]["policy"]["kernel"] *= 1e6
+    return agent, params
+
+
+@pytest.mark.parametrize("name, memory", [("RepeatPreviousEasy", "gru"), ("MineSweeperEasy", "s5")])
+def test_a_recorded_game_is_what_the_agent_does(name, memory):
+    agent, params = agent_of(name, memory)
+    env, episode = games.record(agent, params, seed=5)
+    assert env == envs.make(name) and episode.active.all() and (episode.terminated | episode.truncated)[-1]
+    assert episode.obs.shape[-1] == env.observation_space(None).shape[0], "what wrappers appended is gone"
+    start = envs.play(env, jax.random.key(5))
+    assert jax.tree.all(jax.tree.map(lambda mine, other: (mine[0] == other[0]).all(), episode.state, start.state))
+    # Replayed, the actions earn the same; and read in one call, the same observations lead to the same actions.
+    wrapped = agent.env
+    obs, state = wrapped.reset_env(jax.random.split(jax.random.key(5))[0], wrapped.default_params)
+    seen, total = [], 0.0
+    for action in episode.action:
+        seen.append(obs)
+        obs, state, reward, *_ = wrapped.step_env(jax.random.key(0), state, action, wrapped.default_params)
+        total += float(reward)
+    assert total == pytest.approx(episode.reward.sum(), abs=1e-5)
+    T = len(seen)
+    resets = np.zeros((T, 1), bool)
+    _, policy, _ = agent.network.apply(params, agent.network.initial_carry(1), np.stack(seen)[:, None], resets)
+    assert (np.asarray(policy.mode())[:, 0] == episode.action).all()
+
+
+def test_recorded_torques_stay_in_their_box():
+    agent, params = agent_of("PositionOnlyPendulumEasy", sure=False)
+    params["params"]["log_std"] = np.full(1, 2.0, np.float32)
+    _, episode = games.record(agent, params)
+    assert np.abs(episode.action).max() == 2.0 and len(np.unique(episode.action)) > 20
+
+
+def test_two_agents_are_watched_side_by_side(displayed):
+    games.watch_agents({"gru": agent_of("RepeatPreviousEasy"), "none": agent_of("RepeatPreviousEasy", "none")}, steps=4)
+    page = BeautifulSoup(displayed[0]._repr_html_(), "html.parser")
+    store = json.loads(page.find("script", type="application/json").string)
+    assert len(store["frames"]) == 4 and "GRU says" in store["alts"][-1] and "no memory says" in store["alts"][-1]
+    assert "two trained agents. Left: GRU (return" in store["captions"][0]
+
+
+def test_watch_agents_refuses():
+    easy, other = agent_of("RepeatPreviousEasy"), agent_of("RepeatFirstEasy")
+    with pytest.raises(ValueError, match="agents must be two that play one task"):
+        games.watch_agents({"gru": easy, "none": other})
+    with pytest.raises(ValueError, match="agents must be two that play one task"):
+        games.watch_agents({"gru": easy})
+    with pytest.raises(ValueError, match="a key of agents must be one of"):
+        games.watch_agents({"grue": easy, "none": easy})

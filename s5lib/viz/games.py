@@ -1,20 +1,21 @@
 """Games that need a memory, drawn: what the player sees, what a memory can hold, what is hidden, and what it does."""
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from s5lib import envs
-from s5lib.config import check_positive_int
+from s5lib.config import check_choice, check_positive_int
 from s5lib.viz import METHODS, boards, cards, explore, motion, plt
 from s5lib.viz.pieces import BAD, GOOD, INK, canvas, label
 
-__all__ = ["draw_game", "watch"]
+__all__ = ["draw_game", "record", "watch", "watch_agents"]
 
 SUITS = ("♠ spades", "♦ diamonds", "♣ clubs", "♥ hearts")
 COLOURS = "Blue frame: what the player sees now. White: seen before. Grey: not seen yet."
@@ -153,7 +154,7 @@ def _signed(number: float, places: int) -> str:
     return f"{rounded:+.{places}f}" if rounded else f"{rounded:.{places}f}"
 
 
-PLAYERS = ("random", "best")
+PLAYERS = {"random": "random", "best": "optimal"}  # the two that need no training -> their look in METHODS
 
 
 @cache
@@ -161,14 +162,16 @@ def _player(env: Any, policy: str) -> Callable:
     return jax.jit(lambda key: envs.play(env, key, policy))
 
 
+def _cut(episode: Any) -> Any:
+    """An episode as NumPy arrays, cut after its last step."""
+    episode = jax.tree.map(np.asarray, episode)
+    until_end = slice(_length(episode))
+    return jax.tree.map(operator.itemgetter(until_end), episode)
+
+
 def _both(env: Any, seed: int) -> dict[str, Any]:
-    """The same start played by both players, as NumPy arrays cut after the last step."""
-    played = {}
-    for policy in PLAYERS:
-        episode = jax.tree.map(np.asarray, _player(env, policy)(jax.random.key(seed)))
-        until_end = slice(_length(episode))
-        played[policy] = jax.tree.map(operator.itemgetter(until_end), episode)
-    return played
+    """The same start played by both players."""
+    return {policy: _cut(_player(env, policy)(jax.random.key(seed))) for policy in PLAYERS}
 
 
 def watch(name: str, steps: int = 20, seed: int = 0, **options: Any) -> None:
@@ -183,33 +186,125 @@ def watch(name: str, steps: int = 20, seed: int = 0, **options: Any) -> None:
     Raises:
         TypeError, ValueError: as in ``s5lib.envs.make``, or ``steps`` is out of range.
     """
+    _check_steps(steps)
+    env, about = envs.make(name, **options), envs.describe(name, **options)
+    _game(env)
+    both = _both(env, seed)
+    random, best = (f"return {_sum(game, _length(game) - 1):.2f}, {_length(game)} steps" for game in both.values())
+    caption = f"{name}, one start, two players. Left: random actions ({random}). Right: best play ({best}): {about.best_policy}."
+    sides = [Side(f"{policy} play", METHODS[look]["color"], both[policy]) for policy, look in PLAYERS.items()]
+    _slide(name, env, sides, caption, steps)
+
+
+def record(agent: Any, params: Any, seed: int = 0) -> tuple[Any, Any]:
+    """Let a trained agent play one game, acting as in training: its actions are drawn from its policy.
+
+    Args:
+        agent: what ``s5lib.ppo.make`` returned.
+        params: its weights.
+        seed: which start: the same one as in ``watch``.
+    Returns:
+        The environment without its wrappers, and the ``Episode`` that was played, both as ``draw_game`` takes them.
+    """
+    env, states = agent.env, 0
+    while isinstance(env, envs.Wrapper):
+        env, states = env.env, states + 1
+    key_reset, key_steps = jax.random.split(jax.random.key(seed))
+    episode = _acted(agent, params, key_reset, key_steps)
+    state = episode.state
+    for _ in range(states):
+        state = state.env_state
+    width = env.observation_space(env.default_params).shape[0]  # wrappers append to what is seen
+    seen, then = (obs[..., :width] for obs in (episode.obs, episode.next_obs))
+    return env, _cut(episode._replace(state=state, obs=seen, next_obs=then))
+
+
+@partial(jax.jit, static_argnums=0)
+def _acted(agent: Any, params: Any, key_reset: jax.Array, key_steps: jax.Array) -> Any:
+    env, network = agent.env, agent.network
+    space = env.action_space(env.default_params)
+    obs, state = env.reset_env(key_reset, env.default_params)
+
+    def step(now: tuple, key: jax.Array) -> tuple:
+        obs, state, carry, active = now
+        key_act, key_step = jax.random.split(key)
+        carry, policy, _ = network.apply(params, carry, obs[None, None], jnp.zeros((1, 1), bool))
+        action = policy.sample(key_act)[0, 0]
+        action = jnp.clip(action, space.low, space.high) if hasattr(space, "low") else action
+        then, after, reward, terminated, _ = env.step_env(key_step, state, action, env.default_params)
+        truncated = env.is_truncated(after, env.default_params)
+        reward = jnp.where(active, reward, 0)
+        row = envs.Episode(obs, state, action, reward, terminated, truncated, active, then)
+        return (then, after, carry, active & ~(terminated | truncated)), row
+
+    start = (obs, state, network.initial_carry(1), jnp.bool_(True))
+    return jax.lax.scan(step, start, jax.random.split(key_steps, env.horizon))[1]
+
+
+def watch_agents(agents: Mapping[str, tuple[Any, Any]], steps: int = 20, seed: int = 0) -> None:
+    """Display one start played by two trained agents, side by side, with a slider over the steps.
+
+    Args:
+        agents: two of them: the memory, a key of ``s5lib.viz.METHODS`` -> (the agent, its weights). Both play one task.
+        steps: as in ``watch``.
+        seed: which start: the same one as in ``watch``.
+    Raises:
+        TypeError, ValueError: not two agents of one task that can be drawn, an unknown memory, or ``steps`` out of range.
+    """
+    _check_steps(steps)
+    for memory in agents:
+        check_choice("a key of agents", memory, list(METHODS))
+    played = {memory: record(agent, params, seed) for memory, (agent, params) in agents.items()}
+    worlds = [env for env, _ in played.values()]
+    if len(worlds) != 2 or worlds[0] != worlds[1]:
+        raise ValueError(f"agents must be two that play one task; got {', '.join(map(str, worlds)) or 'none'}")
+    name = next(iter(agents.values()))[0].config.env
+    sides = [
+        Side(METHODS[memory]["label"], METHODS[memory]["color"], episode) for memory, (_, episode) in played.items()
+    ]
+    left, right = (
+        f"{side.title} (return {_sum(side.episode, _length(side.episode) - 1):.2f}, {_length(side.episode)} steps)"
+        for side in sides
+    )
+    _slide(name, worlds[0], sides, f"{name}, one start, two trained agents. Left: {left}. Right: {right}.", steps)
+
+
+@dataclass(frozen=True)
+class Side:
+    """One half of a picture: who plays, its colour, and the game that was played."""
+
+    title: str
+    color: str
+    episode: Any
+
+
+def _check_steps(steps: Any) -> None:
     if check_positive_int("steps", steps) > 60:
         raise ValueError(f"steps must be 60 or fewer, for the page holds them all; got {steps}")
-    env, about = envs.make(name, **options), envs.describe(name, **options)
-    game, games = _game(env), _both(env, seed)
-    shown = _spread(steps, *sorted(map(_length, games.values())))
-    totals = {
-        policy: f"return {_sum(episode, shown[-1]):.2f}, {_length(episode)} steps" for policy, episode in games.items()
-    }
 
-    def draw(t: int) -> Any:
-        return _side_by_side(env, games, t)
+
+def _slide(name: str, env: Any, sides: list[Side], caption: str, steps: int) -> None:
+    """Show two games with one slider over their steps."""
+    game = _game(env)
+    shown = _spread(steps, *sorted(_length(side.episode) for side in sides))
 
     def alt(t: int) -> str:
         parts = []
-        for policy, episode in games.items():
-            last = min(t, _length(episode) - 1)
+        for side in sides:
+            last = min(t, _length(side.episode) - 1)
             over = "" if last == t else f" (over after {last + 1} steps)"
-            parts.append(
-                f"{policy} play {game.says(env, episode, last)}{over}, return so far {_sum(episode, last):.2f}"
-            )
+            said, total = game.says(env, side.episode, last), _sum(side.episode, last)
+            parts.append(f"{side.title} {said}{over}, return so far {total:.2f}")
         return f"{name} at step {t}. {'; '.join(parts)}."
 
-    caption = (
-        f"{name}, one start, two players. Left: random actions ({totals['random']}). Right: best play "
-        f"({totals['best']}): {about.best_policy}. {game.legend}"
+    explore(
+        lambda t: _side_by_side(env, sides, t),
+        caption=f"{caption} {game.legend}",
+        alt=alt,
+        labels={"t": "step"},
+        start={"t": shown[len(shown) // 3]},
+        t=shown,
     )
-    explore(draw, caption=caption, alt=alt, labels={"t": "step"}, start={"t": shown[len(shown) // 3]}, t=shown)
 
 
 def _spread(steps: int, shorter: int, longer: int) -> list[int]:
@@ -222,20 +317,20 @@ def _spread(steps: int, shorter: int, longer: int) -> list[int]:
     return sorted(together | evenly(shorter, longer - 1, steps - len(together)))
 
 
-def _side_by_side(env: Any, games: dict[str, Any], t: int) -> Any:
+def _side_by_side(env: Any, sides: list[Side], t: int) -> Any:
     """Both players at step t, or where their game ended, and beneath how the return grew."""
     fig = plt.figure(figsize=(5.6, 4.9), layout="none")
     below = fig.add_axes((0.13, 0.115, 0.84, 0.13))
-    for place, (policy, episode) in enumerate(games.items()):
-        last = min(t, _length(episode) - 1)
+    for place, side in enumerate(sides):
+        last = min(t, _length(side.episode) - 1)
         ax = fig.add_axes((0.015 + 0.5 * place, 0.295, 0.47, 0.62))
-        draw_game(ax, env, episode, last)
+        draw_game(ax, env, side.episode, last)
         over = "" if last == t else f", over at {last}"
-        color, line = METHODS["random" if policy == "random" else "optimal"]["color"], ("--", "-")[place]
-        fig.text(0.25 + 0.5 * place, 0.955, f"{policy} play{over}", ha="center", va="center", fontsize=13, color=color)
-        grown = np.cumsum(episode.reward)
-        below.plot(np.arange(len(grown)), grown, color=color, linestyle=line, linewidth=1.6)
-        below.plot(last, grown[last], "o", color=color, markersize=6, clip_on=False)
+        head = {"ha": "center", "va": "center", "fontsize": 13, "color": side.color}
+        fig.text(0.25 + 0.5 * place, 0.955, side.title + over, **head)
+        grown = np.cumsum(side.episode.reward)
+        below.plot(np.arange(len(grown)), grown, color=side.color, linestyle=("--", "-")[place], linewidth=1.6)
+        below.plot(last, grown[last], "o", color=side.color, markersize=6, clip_on=False)
     below.axvline(t, color="#B0B0B0", linewidth=1)
     below.set(xlabel="step", ylabel="return")
     below.margins(y=0.12)
