@@ -69,6 +69,7 @@ class PPOConfig:
         previous_reward: append the previous reward too.
         resets: tell the memory where episodes open; False is the ablation that remembers across them.
         normalize_advantage: give each minibatch's advantages mean 0 and variance 1.
+        clip_value: let the values' change count only within clip_eps too, as the RL paper's code does.
         eval_episodes: episodes that ``evaluate`` plays.
         lr: step size; this and the fields below are what ``Hypers`` holds and explains.
     Raises:
@@ -92,6 +93,7 @@ class PPOConfig:
     previous_reward: bool = False
     resets: bool = True
     normalize_advantage: bool = True
+    clip_value: bool = False
     eval_episodes: int = 512
     lr: float = 5e-4
     ssm_lr: float = 1.0
@@ -227,12 +229,19 @@ def gae(
 
 
 def ppo_loss(
-    policy: Any, value: jax.Array, rollout: Rollout, advantage: jax.Array, target: jax.Array, hypers: Hypers
+    policy: Any,
+    value: jax.Array,
+    rollout: Rollout,
+    advantage: jax.Array,
+    target: jax.Array,
+    hypers: Hypers,
+    clip_value: bool = False,
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
     r"""The clipped surrogate, a value loss and an entropy bonus.
 
     With the ratio ``r = exp(log_prob - rollout.log_prob)`` the policy loss is the mean of
-    ``-min(r * A, clip(r, 1 - eps, 1 + eps) * A)``; the value loss is ``0.5 * (value - target)^2``.
+    ``-min(r * A, clip(r, 1 - eps, 1 + eps) * A)``; the value loss is ``0.5 * (value - target)^2``, or with ``clip_value``
+    the larger of that and the same for a value that moved no more than eps.
 
     Args:
         policy: the present distribution over (T, B).
@@ -241,16 +250,20 @@ def ppo_loss(
         advantage: (T, B).
         target: (T, B), what the values should be: advantage plus old value.
         hypers: clip_eps, ent_coef and vf_coef count.
+        clip_value: clip the values' change as well.
     Returns:
         The loss, and its parts and diagnostics by name.
     Source: Schulman et al. 2017 (arXiv 1707.06347), equations 7 and 9.
-    Differs: the RL paper's code clips the values' change too; here only the ratio is clipped.
     """
     log_ratio = policy.log_prob(rollout.action) - rollout.log_prob
     ratio = jnp.exp(log_ratio)
     clipped = jnp.clip(ratio, 1 - hypers.clip_eps, 1 + hypers.clip_eps)
     policy_loss = -jnp.minimum(ratio * advantage, clipped * advantage).mean()
-    value_loss = 0.5 * jnp.square(value - target).mean()
+    error = jnp.square(value - target)
+    if clip_value:
+        near = rollout.value + jnp.clip(value - rollout.value, -hypers.clip_eps, hypers.clip_eps)
+        error = jnp.maximum(error, jnp.square(near - target))
+    value_loss = 0.5 * error.mean()
     entropy = policy.entropy().mean()
     loss = policy_loss + hypers.vf_coef * value_loss - hypers.ent_coef * entropy
     return loss, {
@@ -330,7 +343,7 @@ class Agent:
             _, policy, value = self._read(params, carry, rollout.obs, rollout.resets)
             if config.normalize_advantage:
                 advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
-            return ppo_loss(policy, value, rollout, advantage, target, hypers)
+            return ppo_loss(policy, value, rollout, advantage, target, hypers, config.clip_value)
 
         def minibatch(learned: tuple, chosen: jax.Array) -> tuple:
             params, opt_state = learned
@@ -400,24 +413,34 @@ class Agent:
     def evaluate(self, state: PPOState) -> dict[str, jax.Array]:
         """Play ``eval_episodes`` fresh episodes with the sampled policy: mean return, its standard error, mean length.
 
+        Each starts from an empty memory. An agent that was trained without resets knows no such start, so each of its
+        episodes follows one that is not counted and goes on with that one's memory, as in training.
+
         Args:
             state: the trained state.
         Returns:
             "return", "return_se" and "length".
         """
-        episodes, network = self.config.eval_episodes, self.network
-        params, env_params = state.params, self.env.default_params
-        key_reset, key_play = jax.random.split(jax.random.fold_in(state.key, 0))
-        obs, env_state = jax.vmap(self.env.reset_env, in_axes=(0, None))(
-            jax.random.split(key_reset, episodes), env_params
-        )
-        prepared = network.apply(params, method="prepare")
-        resets = jnp.zeros(episodes, bool)  # each plays one episode, from a fresh carry
+        episodes = self.config.eval_episodes
+        prepared = self.network.apply(state.params, method="prepare")
+        carry = self.network.initial_carry(episodes)
+        for key in jax.random.split(jax.random.fold_in(state.key, 0), 1 if self.config.resets else 2):
+            carry, total, length = self._play(state.params, prepared, carry, key)
+        return {"return": total.mean(), "return_se": total.std() / jnp.sqrt(episodes), "length": length.mean()}
+
+    def _play(self, params: Any, prepared: Any, carry: Any, key: jax.Array) -> tuple[Any, jax.Array, jax.Array]:
+        """Play one episode in each of ``eval_episodes`` environments: the carry at its end, its return, its length."""
+        episodes, env_params = self.config.eval_episodes, self.env.default_params
+        key_reset, key_play = jax.random.split(key)
+        reset = jax.vmap(self.env.reset_env, in_axes=(0, None))
+        obs, env_state = reset(jax.random.split(key_reset, episodes), env_params)
+        resets = jnp.zeros(episodes, bool)
 
         def step(now: tuple) -> tuple:
             t, env_state, obs, carry, active, total, length = now
             key_act, key_step = jax.random.split(jax.random.fold_in(key_play, t))
-            carry, policy, _ = self._read(params, carry, obs[None], resets[None], prepared)
+            after, policy, _ = self._read(params, carry, obs[None], resets[None], prepared)
+            carry = jax.tree.map(lambda new, old: jnp.where(_beside(active, new), new, old), after, carry)
             action = policy.sample(key_act)[0]
             obs, env_state, reward, terminated, _ = jax.vmap(self.env.step_env, in_axes=(0, 0, 0, None))(
                 jax.random.split(key_step, episodes), env_state, action, env_params
@@ -426,9 +449,9 @@ class Agent:
             total, length = total + jnp.where(active, reward, 0), length + active
             return t + 1, env_state, obs, carry, active & ~(terminated | truncated), total, length
 
-        start = (0, env_state, obs, network.initial_carry(episodes), ~resets, jnp.zeros(episodes), jnp.zeros(episodes))
-        *_, total, length = jax.lax.while_loop(lambda now: now[4].any(), step, start)
-        return {"return": total.mean(), "return_se": total.std() / jnp.sqrt(episodes), "length": length.mean()}
+        start = (0, env_state, obs, carry, ~resets, jnp.zeros(episodes), jnp.zeros(episodes))
+        _, _, _, carry, _, total, length = jax.lax.while_loop(lambda now: now[4].any(), step, start)
+        return carry, total, length
 
     def _read(self, params: Any, carry: Any, obs: jax.Array, resets: jax.Array, prepared: Any = None) -> tuple:
         return self.network.apply(
@@ -447,6 +470,10 @@ class Agent:
             return parameter - hypers.lr * left * pace * move
 
         return jax.tree_util.tree_map_with_path(move, params, moves), opt_state, norm
+
+
+def _beside(flag: jax.Array, leaf: jax.Array) -> jax.Array:
+    return flag.reshape(flag.shape + (1,) * (leaf.ndim - 1))
 
 
 class Finished(NamedTuple):

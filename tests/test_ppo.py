@@ -4,6 +4,7 @@ import dataclasses
 from functools import cache
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,6 +15,7 @@ from gymnax.environments import spaces
 from s5lib import ppo, runs
 from s5lib.distributions import Categorical
 from s5lib.envs import Environment
+from s5lib.networks import ActorCritic
 from s5lib.ppo import Hypers, PPOConfig, Rollout, gae, ppo_loss
 
 KEY = jax.random.key(0)
@@ -79,6 +81,16 @@ def test_loss_by_hand():
         np.testing.assert_allclose(parts["value_loss"], 2.0, rtol=1e-6)
         np.testing.assert_allclose(loss, surrogate + 2 * 2.0 - 0.1 * entropy, rtol=1e-6)
         assert parts["clip_fraction"] == 1
+
+
+def test_clipped_value_loss_by_hand():
+    """Old value 0, target 1, eps .2: a value that moved to .5 counts as .2, one that moved to -.5 as itself."""
+    policy, blank = Categorical(jnp.zeros((1, 1, 2))), jnp.zeros((1, 1))
+    rollout = Rollout(blank, blank, jnp.zeros((1, 1), int), blank, blank, blank, blank, blank)
+    for value, plain, clipped in ((0.5, 0.125, 0.32), (-0.5, 1.125, 1.125)):
+        for flag, wanted in ((False, plain), (True, clipped)):
+            parts = ppo_loss(policy, jnp.array([[value]]), rollout, blank, jnp.array([[1.0]]), HYPERS, flag)[1]
+            np.testing.assert_allclose(parts["value_loss"], wanted, rtol=1e-6)
 
 
 # ---------------------------------------------------------------------------------------------- probes
@@ -288,6 +300,41 @@ def test_evaluate_plays_whole_episodes():
     agent = ppo.make(PPOConfig(memory="none", **SMALL), Probe("later", 7))
     final = jax.jit(agent.evaluate)(jax.jit(agent.init)(KEY))
     assert final["return"] == 1 and final["length"] == 7 and final["return_se"] == 0
+
+
+class Counter(nn.Module):
+    """A memory that counts its steps."""
+
+    features: int = 16
+
+    def __call__(self, carry, x, resets, prepared=None):
+        return carry + len(x), x
+
+    def initial_carry(self, batch_size):
+        return jnp.zeros((batch_size, 1))
+
+    def prepare(self):
+        return ()
+
+
+@pytest.mark.parametrize("resets", [True, False])
+def test_only_the_ablation_is_scored_with_a_memory_of_an_episode_before(resets, monkeypatch):
+    config = PPOConfig(env="PositionOnlyCartPoleEasy", resets=resets, **SMALL)
+    made = ppo.make(config)
+    agent = dataclasses.replace(made, network=ActorCritic(made.network.action_space, Counter(), (16,), (16,)))
+    played, play = [], ppo.Agent._play
+    monkeypatch.setattr(
+        ppo.Agent, "_play", lambda self, *given: played.append((given, play(self, *given))) or played[-1][1]
+    )
+    final = agent.evaluate(agent.init(KEY))
+    starts = [given[2] for given, _ in played]
+    ends, lengths = [found[0] for _, found in played], [found[2] for _, found in played]
+    assert len(played) == (1 if resets else 2) and not starts[0].any()
+    np.testing.assert_array_equal(ends[0][:, 0], lengths[0])  # the memory stops where its episode does
+    assert len(set(lengths[0].tolist())) > 5
+    if not resets:
+        np.testing.assert_array_equal(starts[1], ends[0])
+    assert final["length"] == lengths[-1].mean()
 
 
 # ---------------------------------------------------------------------------------------------- bad input
