@@ -16,7 +16,8 @@ chapter  module         what it holds
 4        supervised     the digits read pixel by pixel, packed sequences, loss and fit
 5        ppo            proximal policy optimisation with a memory
 all      config         the budget in force, the Experiment record
-all      runs           training outside jit: progress, metrics, checkpoint, resume
+all      checkpoints    a run's folder: whose run, its metrics, its checkpoints
+all      runs           training outside jit: progress, early stop, resume; stored runs
 all      experiments    named experiments: a config per budget and the number to expect
 all      stats          interquartile mean, bootstrap intervals, normalised scores
 all      viz            figure style, state heat maps, unit disc, explore()
@@ -43,6 +44,7 @@ _PUBLIC = {
     "networks": ["ActorCritic"],
     "supervised": [],
     "ppo": ["PPOConfig", "gae", "ppo_loss"],
+    "checkpoints": [],
     "runs": [],
     "experiments": [],
     "stats": [],

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -23,6 +24,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from s5lib.checkpoints import RunFolder, write
 from s5lib.config import check_positive_int, did_you_mean, require
 
 __all__ = [
@@ -44,6 +46,8 @@ RL_METRICS = (
     "return", "episodes", "steps", "entropy", "approx_kl", "explained_variance", "loss", "wall_time", "cpu_time",
 )  # fmt: skip
 SAVE_EVERY = 30.0  # seconds between checkpoints
+CHUNK_SECONDS = 5.0  # between signs of life
+MAIN_METRICS = ("return", "accuracy", "loss")  # the first of these that a learner has is what its bar shows
 
 
 class DivergedError(FloatingPointError):
@@ -147,12 +151,14 @@ def train(
     learner: Any = None,
     label: str | None = None,
     save_every: float = SAVE_EVERY,
+    tensorboard: bool = False,
 ) -> Result:
     """Train what a config describes and return its metrics, score and weights.
 
-    Updates run in jitted chunks, a hundredth of the run each; between chunks Python shows progress, appends to
-    ``out/metrics.jsonl`` and, every ``save_every`` seconds, at the end, and when interrupted, saves a checkpoint. A run
-    that was killed goes on from its last checkpoint and ends with the same numbers, bit for bit, as one that was not.
+    Updates run in jitted chunks of some five seconds, a hundredth of the run at most; between chunks Python shows
+    progress, appends to ``out/metrics.jsonl`` and, every ``save_every`` seconds, at the end, and when interrupted, saves
+    a checkpoint. A run that was killed goes on from its last checkpoint and ends with the same numbers, bit for bit, as
+    one that was not: one compiled program makes all updates, however they fall into chunks.
 
     Args:
         config: a frozen dataclass with ``num_updates`` and a method ``make()`` that returns a learner.
@@ -161,17 +167,20 @@ def train(
         resume: go on from a checkpoint of the same config and seed in ``out``; False starts over and replaces it.
         progress: show a progress bar (one line at the end while the book is built).
         callback: called with each update's metrics, as a dict of floats, as soon as they are there.
-        until: called likewise; where it returns True the run stops after that chunk, as one that is done. Resumed with the
-            same ``until``, a run that stopped returns at once.
+        until: called likewise; the run ends with the first update for which it returns True, as one that is done, and
+            returns at once when it is resumed with the same ``until``.
         learner: use this learner in place of ``config.make()``, say for an environment of your own.
         label: what the progress bar calls the run; the config's class if None.
         save_every: seconds between checkpoints; 0 saves after every chunk.
+        tensorboard: log the metrics to ``out/tensorboard`` too.
     Returns:
         A Result.
     Raises:
         DivergedError: a metric or parameter is not finite; the last good checkpoint stays in ``out``.
-        ValueError: ``out`` holds a run of another config or seed. TypeError: config is not such a dataclass.
-        ImportError: ``progress`` without tqdm installed.
+        ValueError: ``out`` holds a run of another config, seed or form, or only damaged checkpoints.
+        TypeError: config is not such a dataclass.
+        OSError: ``out`` cannot be written, or no longer; what was saved stays whole, and the run goes on from there.
+        ImportError: ``progress`` without tqdm, or ``tensorboard`` without tensorboardX installed.
     Example:
         >>> from s5lib.supervised import DigitsConfig
         >>> config = DigitsConfig(memory="gru", features=8, layers=1, batch_size=256, num_updates=2)
@@ -179,91 +188,132 @@ def train(
         >>> result.metrics["loss"].shape
         (2,)
     """
-    description = _described(config)
+    total = _checked(config, seed, learner)
+    if tensorboard and out is None:
+        raise ValueError("tensorboard=True writes into the run's folder: name one with out=...")
+    learner = config.make() if learner is None else learner
+    rows, goal = _Thinned(total), _Goal(until)
+    bar = _Bar(label or type(config).__name__, total, progress)
+    folder = _Nowhere() if out is None else RunFolder(out, _identity(config, seed), resume)
+    with closing(folder), closing(bar):
+        state, done = folder.restore(jax.jit(learner.init)(jax.random.key(seed)), lambda row: goal.note(rows.add(row)))
+        board = _Board(folder.path, rows.last) if tensorboard else None
+        updates = _Updates(learner.update, -(-total // 100), rows.last)
+        bar.start(done, rows.last)
+        saved = time.monotonic()
+        try:
+            while done < total and not goal.reached:
+                state_then, fresh, broken = updates.advance(state, done, total, goal, bar)
+                folder.append(
+                    fresh
+                )  # before the state moves on: a checkpoint never knows of updates that the file lacks
+                state, done = state_then, done + len(fresh)
+                for row in fresh:
+                    rows.add(row)
+                    if board is not None and row["update"] % rows.every == 0:
+                        board.add(row)
+                    if callback is not None:
+                        callback(row)
+                if broken:
+                    raise DivergedError(_diverged(broken, done, folder.path))
+                bar.show(done, rows.last)
+                if goal.reached or done == total or time.monotonic() - saved >= save_every:
+                    folder.save(done, state)
+                    saved = time.monotonic()
+        except OSError:
+            raise
+        except BaseException:
+            folder.save(done, state)
+            raise
+    final = (
+        {name: float(value) for name, value in learner.evaluate(state).items()} if hasattr(learner, "evaluate") else {}
+    )
+    bar.summary(done, final, updates.spent[0])
+    where = {**provenance(), "compile_seconds": round(updates.compile_seconds, 2)}
+    params = jax.tree.map(np.asarray, state.params)
+    return Result(config, int(seed), rows.arrays(), final, params, where, stopped_early=done < total)
+
+
+def _checked(config: Any, seed: Any, learner: Any) -> int:
+    """The number of updates, once everything that ``train`` takes is what it should be."""
+    _described(config)
     if not hasattr(config, "num_updates") or (learner is None and not hasattr(config, "make")):
         raise TypeError(
             f"config must have num_updates and make(); {type(config).__name__} has not: pass learner=... for the latter"
         )
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
         raise TypeError(f"seed must be an integer; got {seed!r}")
-    total = check_positive_int("config.num_updates", config.num_updates)
-    learner = config.make() if learner is None else learner
-    folder = _Folder(out, {"hash": config_hash(config), "seed": int(seed), "config": description}, resume)
-    bar = _Bar(label or type(config).__name__, total, progress)
-    state = jax.jit(learner.init)(jax.random.key(seed))
-    rows = _Thinned(total)
-    stopped = False
-
-    def note(row: dict[str, float]) -> None:
-        nonlocal stopped
-        rows.add(row)
-        stopped = stopped or (until is not None and bool(until(row)))
-
-    state, done = folder.restore(state, note)
-    chunk = -(-total // 100)
-    compiled: dict[int, Any] = {}
-    compile_time, saved = 0.0, time.monotonic()
-    spent = np.array([rows.last.get("wall_time", 0.0), rows.last.get("cpu_time", 0.0)])
-    bar.show(done, rows.last)
-    try:
-        while done < total and not stopped:
-            length = min(chunk, total - done)
-            if length not in compiled:
-                start = time.monotonic()
-                compiled[length] = jax.jit(partial(_advance, learner.update, length)).lower(state).compile()
-                compile_time += time.monotonic() - start
-            began = _clocks()
-            after, finite, metrics = jax.block_until_ready(compiled[length](state))
-            spent = spent + _clocks() - began
-            fresh = _rows(metrics, done, spent)
-            if not (finite and all(np.isfinite(value) for row in fresh for value in row.values())):
-                raise DivergedError(_diverged(fresh, done, folder.path))
-            folder.append(fresh)  # before the state moves on: a checkpoint never knows of updates that the file lacks
-            state, done = after, done + length
-            for row in fresh:
-                note(row)
-                if callback is not None:
-                    callback(row)
-            bar.show(done, rows.last)
-            if stopped or done == total or time.monotonic() - saved >= save_every:
-                folder.save(done, state)
-                saved = time.monotonic()
-    except (KeyboardInterrupt, DivergedError):
-        folder.save(done, state)
-        raise
-    finally:
-        bar.close()
-        folder.close()
-    final = (
-        {name: float(value) for name, value in learner.evaluate(state).items()} if hasattr(learner, "evaluate") else {}
-    )
-    bar.summary(done, final, spent[0])
-    where = {**provenance(), "compile_seconds": round(compile_time, 2)}
-    params = jax.tree.map(np.asarray, state.params)
-    return Result(config, int(seed), rows.arrays(), final, params, where, stopped_early=done < total)
+    return check_positive_int("config.num_updates", config.num_updates)
 
 
-class _Thinned:
-    """The rows of a run: all of a short one; of a long one every k-th and the last, so that memory stays bounded."""
-
-    def __init__(self, total: int):
-        self.every = -(-total // ROWS_KEPT)
-        self.kept: list[dict[str, float]] = []
-        self.last: dict[str, float] = {}
-
-    def add(self, row: dict[str, float]) -> None:
-        self.last = row
-        if row["update"] % self.every == 0:
-            self.kept.append(row)
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        rows = self.kept if self.kept and self.kept[-1] is self.last else [*self.kept, self.last]
-        return {name: np.asarray([row[name] for row in rows]) for name in self.last}
+def _identity(config: Any, seed: int) -> dict[str, Any]:
+    version = importlib.metadata.version("s5lib")
+    return {"hash": config_hash(config), "seed": int(seed), "config": _described(config), "s5lib": version}
 
 
-def _advance(update: Callable, length: int, state: Any):
-    """Make ``length`` updates; also say whether every parameter is finite after them."""
-    state, metrics = jax.lax.scan(lambda state, _: update(state), state, None, length=length)
+class _Goal:
+    """``until``, asked once a row, in order, until it says yes."""
+
+    def __init__(self, until: Callable[[dict[str, float]], bool] | None):
+        self.until, self.reached = until, False
+
+    def note(self, row: dict[str, float]) -> None:
+        self.reached = self.reached or (self.until is not None and bool(self.until(row)))
+
+
+class _Updates:
+    """One compiled program that makes any number of updates up to ``most``, so that the chunks do not change the numbers."""
+
+    def __init__(self, update: Callable, most: int, last: dict[str, float]):
+        self.update, self.most = update, most
+        self.program: Any = None
+        self.compile_seconds, self.length = 0.0, 1
+        self.spent = np.array([last.get("wall_time", 0.0), last.get("cpu_time", 0.0)])
+
+    def advance(self, state: Any, done: int, total: int, goal: _Goal, bar: "_Bar") -> tuple[Any, list[dict], str]:
+        """Make a chunk of updates: the state after the good ones up to the goal, their rows, and what broke, or ""."""
+        if self.program is None:
+            bar.compiling()
+            start = time.monotonic()
+            advance = jax.jit(partial(_advance, self.update, self.most))
+            self.program = advance.lower(state, np.int32(1)).compile()
+            self.compile_seconds = time.monotonic() - start
+            bar.compiled()
+        length = min(self.length, total - done)
+        began = _clocks()
+        after, finite, metrics = jax.block_until_ready(self.program(state, np.int32(length)))
+        spent = _clocks() - began
+        rows = _rows(metrics, done, length, self.spent, spent)
+        self.spent = self.spent + spent
+        self.length = int(np.clip(CHUNK_SECONDS * length / max(spent[0], 1e-6), 1, self.most))
+        broken = ""
+        for k, row in enumerate(rows):
+            bad = [f"{name} = {value}" for name, value in row.items() if not np.isfinite(value)]
+            if bad:
+                broken = f"at update {row['update']}: {', '.join(bad)}"
+                rows = rows[:k]
+                break
+            goal.note(row)
+            if goal.reached:
+                rows = rows[: k + 1]
+                break
+        if 0 < len(rows) < length:  # back to the last update that counts
+            after, finite, _ = jax.block_until_ready(self.program(state, np.int32(len(rows))))
+        if rows and not finite:
+            return state, [], broken or f"by update {rows[-1]['update']}: a parameter is not finite"
+        return (after if rows else state), rows, broken
+
+
+def _advance(update: Callable, most: int, state: Any, length: jax.Array):
+    """Make ``length`` updates, ``most`` at most; also say whether every parameter is finite after them."""
+
+    def step(k: jax.Array, now: tuple) -> tuple:
+        state, metrics = now
+        state, row = update(state)
+        return state, jax.tree.map(lambda column, value: column.at[k].set(value), metrics, row)
+
+    columns = jax.tree.map(lambda leaf: jnp.zeros((most, *leaf.shape), leaf.dtype), jax.eval_shape(update, state)[1])
+    state, metrics = jax.lax.fori_loop(0, length, step, (state, columns))
     finite = [
         jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params) if jnp.issubdtype(leaf.dtype, jnp.inexact)
     ]
@@ -274,51 +324,86 @@ def _clocks() -> np.ndarray:
     return np.array([time.monotonic(), time.process_time()])
 
 
-def _rows(metrics: dict[str, jax.Array], done: int, spent: np.ndarray) -> list[dict[str, float]]:
+def _rows(
+    metrics: dict[str, jax.Array], done: int, length: int, before: np.ndarray, spent: np.ndarray
+) -> list[dict[str, float]]:
+    """One dict an update; the chunk's time is shared out evenly."""
     values = {name: np.asarray(value) for name, value in metrics.items()}
     for name, value in values.items():
         if value.ndim != 1:
             raise ValueError(f"update must return scalar metrics; {name!r} has shape {value.shape[1:]}")
-    length = len(next(iter(values.values())))
-    times = {"wall_time": round(spent[0], 3), "cpu_time": round(spent[1], 3)}
+    clocks = np.round(before + spent * np.arange(1, length + 1)[:, None] / length, 3)
     return [
-        {"update": done + k + 1, **{name: value[k].item() for name, value in values.items()}, **times}
+        {
+            "update": done + k + 1,
+            **{name: value[k].item() for name, value in values.items()},
+            "wall_time": clocks[k, 0].item(),
+            "cpu_time": clocks[k, 1].item(),
+        }
         for k in range(length)
     ]
 
 
-def _diverged(rows: list[dict[str, float]], done: int, path: pathlib.Path | None) -> str:
-    for row in rows:
-        bad = [f"{name} = {value}" for name, value in row.items() if not np.isfinite(value)]
-        if bad:
-            what = f"at update {row['update']}: {', '.join(bad)}"
-            break
-    else:
-        what = f"by update {rows[-1]['update']}: a parameter is not finite"
-    kept = (
-        f"The checkpoint after update {done}, the last good one, is in {path}."
-        if path
-        else "Nothing was kept: out is None."
-    )
-    return f"training diverged {what}. {kept} A smaller learning rate or max_grad_norm usually helps."
+def _diverged(broken: str, done: int, path: pathlib.Path | None) -> str:
+    kept = f"The checkpoint after update {done}, the last good one, is in {path}."
+    if path is None or not done:
+        kept = "Nothing was kept: " + ("out is None." if path is None else "there was no good update.")
+    return f"training diverged {broken}. {kept} A smaller learning rate or max_grad_norm usually helps."
+
+
+class _Thinned:
+    """The rows of a run: all of a short one; of a long one every k-th and the last, so that memory stays bounded."""
+
+    def __init__(self, total: int):
+        self.every = -(-total // ROWS_KEPT)
+        self.kept: list[dict[str, float]] = []
+        self.last: dict[str, float] = {}
+
+    def add(self, row: dict[str, float]) -> dict[str, float]:
+        self.last = row
+        if row["update"] % self.every == 0:
+            self.kept.append(row)
+        return row
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        rows = self.kept if self.kept and self.kept[-1] is self.last else [*self.kept, self.last]
+        return {name: np.asarray([row[name] for row in rows]) for name in self.last}
 
 
 class _Bar:
-    """A tqdm bar; while the book is built, or without progress, nothing until one line at the end."""
+    """A tqdm bar: the metric that matters, environment steps a second, time left. While the book is built, a line at the end."""
 
     def __init__(self, label: str, total: int, progress: bool):
+        self.label, self.total, self.progress, self.bar = label, total, progress, None
         self.building = os.environ.get("S5LIB_BUILD") == "1"
-        self.progress, self.label, self.total, self.bar = progress, label, total, None
-        if progress and not self.building:
-            self.bar = require("tqdm.auto", "digits").tqdm(total=total, desc=label, unit="update")
+        self.tqdm = require("tqdm.auto", "digits").tqdm if progress and not self.building else None
+        self.before: dict[str, float] = {}
+
+    def start(self, done: int, last: dict[str, float]) -> None:
+        if self.tqdm is not None:
+            form = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} updates [{elapsed} gone, {remaining} left{postfix}]"
+            self.bar = self.tqdm(total=self.total, initial=done, desc=self.label, bar_format=form)
+            self.before = last
+
+    def compiling(self) -> None:
+        if self.bar is not None:
+            self.bar.set_postfix_str("compiling")
+
+    def compiled(self) -> None:
+        """Leave the time for compiling out of the time that is left."""
+        if self.bar is not None:
+            self.bar.unpause()
 
     def show(self, done: int, row: dict[str, float]) -> None:
         if self.bar is not None and row:
-            shown = {
-                name: f"{value:.3g}" for name, value in row.items() if name not in ("update", "wall_time", "cpu_time")
-            }
-            self.bar.set_postfix(shown, refresh=False)
+            shown = [f"{name} {row[name]:.3g}" for name in MAIN_METRICS if name in row][:1]
+            seconds = row["wall_time"] - self.before.get("wall_time", 0.0)
+            if "steps" in row and seconds > 0:
+                shown.append(f"{(row['steps'] - self.before.get('steps', 0)) / seconds:,.0f} steps/s")
+            self.before = row
+            self.bar.set_postfix_str(", ".join(shown), refresh=False)
             self.bar.update(done - self.bar.n)
+            self.bar.refresh()
 
     def close(self) -> None:
         if self.bar is not None:
@@ -329,93 +414,45 @@ class _Bar:
             scores = ", ".join(
                 f"{name} {value:,.0f}" if value >= 1000 else f"{name} {value:.3f}" for name, value in final.items()
             )
-            stop = "" if done == self.total else f" of {self.total}: it was stopped early,"
+            stop = "" if done == self.total else f" of {self.total} at most"
             print(f"{self.label}: {done} updates{stop} in {elapsed:.0f} s" + (f"; {scores}" if scores else ""))
 
 
-class _Folder:
-    """A run's folder: run.json (which config and seed), metrics.jsonl (one line an update), checkpoints/."""
+class _Board:
+    """TensorBoard's event files, over environment steps where they are counted."""
 
-    def __init__(self, out: str | os.PathLike | None, identity: dict[str, Any], resume: bool):
-        self.path = None if out is None else pathlib.Path(out).expanduser().resolve()
-        self.manager = None
-        if self.path is None:
-            return
-        import orbax.checkpoint as ocp
+    def __init__(self, path: pathlib.Path, last: dict[str, float]):
+        writer = require("tensorboardX", "tensorboard").SummaryWriter
+        self.writer = writer(str(path / "tensorboard"), purge_step=self._at(last) + 1 if last else None)
 
-        self.path.mkdir(parents=True, exist_ok=True)
-        self.metrics = self.path / "metrics.jsonl"
-        owner = self.path / "run.json"
-        if resume and owner.exists():
-            _same_run(self.path, json.loads(owner.read_text()), identity)
-        options = ocp.CheckpointManagerOptions(max_to_keep=2, enable_async_checkpointing=False)
-        self.manager = ocp.CheckpointManager(self.path / "checkpoints", options=options)
-        if not (resume and owner.exists()):
-            for step in self.manager.all_steps():
-                self.manager.delete(step)
-            self.metrics.unlink(missing_ok=True)
-        _write(owner, json.dumps(identity, indent=1))
+    @staticmethod
+    def _at(row: dict[str, float]) -> int:
+        return int(row.get("steps", row["update"]))
 
-    def restore(self, state: Any, note: Callable[[dict[str, float]], None]) -> tuple[Any, int]:
-        """Return the last checkpoint and its number of updates, or ``state`` and 0; cut the metrics to match, note them."""
-        if self.manager is None:
-            return state, 0
-        import orbax.checkpoint as ocp
-
-        done = self.manager.latest_step()
-        if done is None:
-            done = 0
-        else:
-            state = self.manager.restore(
-                done, args=ocp.args.StandardRestore(jax.tree.map(ocp.utils.to_shape_dtype_struct, state))
-            )
-        lines = self.metrics.read_text().splitlines()[:done] if self.metrics.exists() else []
-        if len(lines) != done:
-            raise ValueError(
-                f"{self.metrics} lacks some of the {done} updates of the checkpoint; pass resume=False to start over"
-            )
-        for line in lines:
-            note(json.loads(line))
-        _write(self.metrics, "".join(line + "\n" for line in lines))
-        return state, done
-
-    def append(self, rows: list[dict[str, float]]) -> None:
-        if self.path is not None:
-            with open(self.metrics, "a") as file:
-                file.write("".join(json.dumps(row) + "\n" for row in rows))
-                file.flush()
-                os.fsync(file.fileno())
-
-    def save(self, done: int, state: Any) -> None:
-        if self.manager is not None and done and self.manager.latest_step() != done:
-            import orbax.checkpoint as ocp
-
-            self.manager.save(done, args=ocp.args.StandardSave(state))
-            self.manager.wait_until_finished()
+    def add(self, row: dict[str, float]) -> None:
+        for name, value in row.items():
+            self.writer.add_scalar(name, value, self._at(row))
 
     def close(self) -> None:
-        if self.manager is not None:
-            self.manager.close()
+        self.writer.close()
 
 
-def _same_run(path: pathlib.Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
-    old, new = ({"seed": run["seed"], **run["config"]} for run in (found, wanted))
-    if old != json.loads(json.dumps(new)):
-        changed = [
-            f"{key}: {old.get(key)!r} there, {new.get(key)!r} now"
-            for key in {**old, **new}
-            if old.get(key) != new.get(key)
-        ]
-        raise ValueError(
-            f"{path} holds another run ({'; '.join(changed)}). Choose another out, or resume=False to replace it"
-        )
+class _Nowhere:
+    """The folder of a run that keeps nothing on disk."""
 
+    path: Any = None
 
-def _write(path: pathlib.Path, text: str) -> None:
-    """Write a file so that it is at all times either the old one or the new one."""
-    fresh = path.with_name(path.name + ".new")
-    fresh.write_text(text)
-    os.replace(fresh, path)
+    def restore(self, state: Any, note: Callable) -> tuple[Any, int]:
+        return state, 0
+
+    def append(self, rows: list[dict[str, float]]) -> None:
+        pass
+
+    def save(self, done: int, state: Any) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
 
 
 # ----------------------------------------------------------------------------------------------------- stored results
@@ -538,7 +575,7 @@ def store(
         "provenance": result.provenance,
     }
     path = folder / f"{name}.seed{result.seed}.json"
-    _write(path, json.dumps(record, indent=1).replace(",\n   ", ", ").replace("[\n   ", "[") + "\n")
+    write(path, json.dumps(record, indent=1).replace(",\n   ", ", ").replace("[\n   ", "[") + "\n")
     if weights and result.seed == 0:
         leaves = jax.tree_util.tree_leaves_with_path(result.params)
         arrays: dict[str, Any] = {"/".join(str(step.key) for step in where): np.asarray(leaf) for where, leaf in leaves}

@@ -1,0 +1,250 @@
+"""A run's folder on disk, which survives being killed, a torn write and a full disk.
+
+``run.json`` says whose run it is, ``metrics.jsonl`` has one line an update, ``checkpoints/`` holds the last two states.
+"""
+
+import json
+import os
+import pathlib
+import shutil
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+__all__ = ["RunFolder", "read_identity", "restore", "write"]
+
+
+class RunFolder:
+    """The folder of one run: metrics appended as they come, checkpoints written beside the old ones and then renamed.
+
+    Args:
+        out: the folder; made if missing.
+        identity: whose run it is: a dict with "seed", "config" (a dict) and "s5lib" (the version).
+        resume: go on with the run that is there; False removes it first.
+    Raises:
+        ValueError: the folder holds another run, or files that are no run's.
+        OSError: it cannot be made or written.
+    """
+
+    def __init__(self, out: str | os.PathLike, identity: dict[str, Any], resume: bool = True):
+        self.path = pathlib.Path(out).expanduser().resolve()
+        self.metrics = self.path / "metrics.jsonl"
+        self.identity = identity
+        self.manager: Any = None
+        self.done = 0
+        try:
+            self._claim(resume)
+        except OSError as error:
+            raise OSError(
+                error.errno, f"cannot use {self.path} as the folder of a run: {error.strerror}. Choose another out"
+            ) from error
+
+    def _claim(self, resume: bool) -> None:
+        self.path.mkdir(parents=True, exist_ok=True)
+        owner, states = self.path / "run.json", self.path / "checkpoints"
+        if owner.exists():
+            if resume:
+                found = read_identity(self.path)
+                _same_run(self.path, found, self.identity)
+                self.identity = {**self.identity, **{key: found[key] for key in ("state", "s5lib") if key in found}}
+            else:
+                shutil.rmtree(states, ignore_errors=True)
+                self.metrics.unlink(missing_ok=True)
+        elif states.exists() or self.metrics.exists():
+            raise ValueError(
+                f"{self.path} holds checkpoints or metrics.jsonl and no run.json: they are not of a run of s5lib, and are "
+                "left alone. Choose another out"
+            )
+        write(owner, json.dumps(self.identity, indent=1))
+        self.manager = _manager(states)
+
+    def restore(self, state: Any, note: Callable[[dict[str, float]], None] = lambda row: None) -> tuple[Any, int]:
+        """Find the last whole checkpoint; cut the metrics to match it.
+
+        Args:
+            state: a fresh state of the same shapes.
+            note: called with each row of metrics that stays.
+        Returns:
+            The checkpoint and its number of updates; ``state`` and 0 if there is none yet.
+        Raises:
+            ValueError: no checkpoint fits: the library has changed, or all are damaged.
+        """
+        layout = _layout(state)
+        kept = self.identity.setdefault("state", layout)
+        if kept != layout:
+            raise ValueError(self._other_version(kept, layout))
+        write(self.path / "run.json", json.dumps(self.identity, indent=1))
+        ends = self._ends_of_rows()
+        state, self.done = _newest(self.manager, self.path, state, len(ends))
+        for step in self.manager.all_steps():
+            if step > self.done:  # damaged, or ahead of what the metrics still have
+                self.manager.delete(step)
+        if self.metrics.exists():
+            with open(self.metrics, "r+b") as file:
+                file.truncate(ends[self.done - 1] if self.done else 0)
+            with open(self.metrics) as lines:
+                for line in lines:
+                    note(json.loads(line))
+        return state, self.done
+
+    def _ends_of_rows(self) -> list[int]:
+        """Where each whole row of the metrics ends, in bytes, up to the first that is torn or out of its place."""
+        ends: list[int] = []
+        if self.metrics.exists():
+            with open(self.metrics, "rb") as lines:
+                for line in lines:
+                    try:
+                        if not line.endswith(b"\n") or json.loads(line)["update"] != len(ends) + 1:
+                            break
+                    except (ValueError, KeyError, TypeError):
+                        break
+                    ends.append((ends[-1] if ends else 0) + len(line))
+        return ends
+
+    def append(self, rows: list[dict[str, float]]) -> None:
+        """Add rows to the metrics, and have them on the disk before it returns."""
+        try:
+            with open(self.metrics, "a") as file:
+                file.write("".join(json.dumps(row) + "\n" for row in rows))
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise self._unwritten("metrics.jsonl", error) from error
+
+    def save(self, done: int, state: Any) -> None:
+        """Write a checkpoint after ``done`` updates, unless it is there already; the last but one stays too."""
+        import orbax.checkpoint as ocp
+
+        if done <= self.done:
+            return
+        try:
+            self.manager.save(done, args=ocp.args.StandardSave(state))
+            self.manager.wait_until_finished()
+        except Exception as error:  # orbax and tensorstore have many names for a disk that does not take the bytes
+            raise self._unwritten("a checkpoint", error) from error
+        self.done = done
+
+    def close(self) -> None:
+        """Let go of the checkpoint manager."""
+        if self.manager is not None:
+            self.manager.close()
+
+    def _unwritten(self, what: str, error: Exception) -> OSError:
+        why = getattr(error, "strerror", None) or str(error).strip().split("\n")[0]
+        kept = f"The checkpoint after update {self.done} is whole" if self.done else "No checkpoint was written yet"
+        return OSError(
+            getattr(error, "errno", None) or 0,
+            f"cannot write {what} in {self.path}: {why}. {kept}. Make room, or allow writing, and run the same again: it "
+            "goes on from there",
+        )
+
+    def _other_version(self, there: dict[str, Any], now: dict[str, Any]) -> str:
+        first = next(key for key in {**there, **now} if there.get(key) != now.get(key))
+        return (
+            f"{self.path} holds a checkpoint whose state has another form: {first} is {there.get(first, 'missing')} there, "
+            f"{now.get(first, 'missing')} now. It was begun with s5lib {self.identity.get('s5lib')}: go on with the code "
+            "that began it, choose another out, or start over with resume=False"
+        )
+
+
+def read_identity(path: str | os.PathLike) -> dict[str, Any]:
+    """Read whose run a folder holds.
+
+    Args:
+        path: the folder.
+    Returns:
+        What ``run.json`` says: "config", "seed", "hash" and more.
+    Raises:
+        ValueError: there is no run in it.
+    """
+    owner = pathlib.Path(path).expanduser() / "run.json"
+    try:
+        return json.loads(owner.read_text())
+    except FileNotFoundError:
+        raise ValueError(f"{owner.parent} holds no run: it has no run.json") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{owner} is not readable as JSON ({error}); start over with resume=False") from None
+
+
+def restore(path: str | os.PathLike, state: Any) -> tuple[Any, int]:
+    """Read the last whole checkpoint of a run's folder and change nothing there.
+
+    Args:
+        path: the folder.
+        state: a fresh state of the same shapes.
+    Returns:
+        The checkpoint and its number of updates.
+    Raises:
+        ValueError: there is no checkpoint, or none that fits.
+    """
+    folder = pathlib.Path(path).expanduser().resolve()
+    if not (folder / "checkpoints").is_dir():
+        raise ValueError(f"{folder} holds no checkpoint yet")
+    manager = _manager(folder / "checkpoints", read_only=True)
+    try:
+        state, done = _newest(manager, folder, state)
+    finally:
+        manager.close()
+    if not done:
+        raise ValueError(f"{folder} holds no checkpoint yet")
+    return state, done
+
+
+def write(path: pathlib.Path, text: str) -> None:
+    """Write a file so that it is at all times either the old one or the new one."""
+    fresh = path.with_name(path.name + ".new")
+    with open(fresh, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(fresh, path)
+
+
+def _manager(states: pathlib.Path, read_only: bool = False) -> Any:
+    import orbax.checkpoint as ocp
+
+    options = ocp.CheckpointManagerOptions(
+        max_to_keep=2, enable_async_checkpointing=False, cleanup_tmp_directories=not read_only, read_only=read_only
+    )
+    return ocp.CheckpointManager(states, options=options)
+
+
+def _newest(manager: Any, path: pathlib.Path, state: Any, rows: int | None = None) -> tuple[Any, int]:
+    """Restore the newest checkpoint that can be read and whose updates are all among the ``rows`` of the metrics."""
+    import orbax.checkpoint as ocp
+
+    steps = sorted(manager.all_steps(), reverse=True)
+    wanted = jax.tree.map(ocp.utils.to_shape_dtype_struct, state)
+    reason = f"metrics.jsonl has only {rows} whole rows in order"
+    for step in steps:
+        if rows is None or step <= rows:
+            try:
+                return manager.restore(step, args=ocp.args.StandardRestore(wanted)), step
+            except Exception as error:  # a damaged file shows in as many ways as there are files
+                reason = str(error).strip().split("\n")[0] or type(error).__name__
+    if steps:
+        raise ValueError(
+            f"no checkpoint in {path} can be read ({reason}). Go on with the code that began the run, choose another out, or "
+            "start over with resume=False"
+        )
+    return state, 0
+
+
+def _layout(state: Any) -> dict[str, str]:
+    """Name, shape and dtype of everything in a state."""
+    leaves = jax.tree_util.tree_leaves_with_path(state)
+    return {jax.tree_util.keystr(where): f"{leaf.dtype}{list(leaf.shape)}" for where, leaf in leaves}
+
+
+def _same_run(path: pathlib.Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
+    old, new = ({"seed": run["seed"], **run["config"]} for run in (found, wanted))
+    if old != json.loads(json.dumps(new)):
+        changed = [
+            f"{key}: {old.get(key)!r} there, {new.get(key)!r} now"
+            for key in {**old, **new}
+            if old.get(key) != new.get(key)
+        ]
+        raise ValueError(
+            f"{path} holds another run ({'; '.join(changed)}). Choose another out, or resume=False to replace it"
+        )
