@@ -1,6 +1,8 @@
 """Named experiments: a config for each budget, the number to expect, and where that number comes from.
 
-``python -m s5lib.experiments`` runs them all at the cpu budget, several seeds each, resumably, and stores the results.
+A name is ``<task>-<memory>``: ``digits-gru``, ``memory-length-512-s5``, ``repeat-previous-hard-lstm``. ``-s5-no-resets`` is the
+ablation that is never told where episodes open. ``python -m s5lib.experiments`` runs them at the cpu budget, several seeds
+each, resumably, and stores the results.
 """
 
 import argparse
@@ -8,15 +10,24 @@ import dataclasses
 import json
 import os
 import pathlib
+import re
 from typing import Any
+
+import numpy as np
 
 from s5lib import runs
 from s5lib.config import BUDGETS, Experiment, check_choice
 from s5lib.config import budget as budget_in_force
+from s5lib.envs import describe
+from s5lib.ppo import PPOConfig
 from s5lib.supervised import DigitsConfig
 
-__all__ = ["TRIALS", "get", "main", "names", "run", "tune", "tuning"]
+__all__ = [
+    "AGENT_TRIALS", "EASY", "EPISODES", "HARD", "LENGTHS", "PUBLISHED", "TRIALS", "WEIGHTS", "get", "main", "names", "run",
+    "tune", "tuning",
+]  # fmt: skip
 
+# ------------------------------------------------------------------------------------------------ digits (chapter 4)
 # Tried for each memory on each task: as many trials for the GRU as for S5, all scored on the validation part.
 TRIALS = (
     {"learning_rate": 4e-3, "weight_decay": 0.05},
@@ -31,39 +42,164 @@ _GRU = DigitsConfig(memory="gru", features=53, layers=2)
 _PACKED: dict[str, Any] = {"task": "packed", "num_updates": 60, "steps_per_update": 25, "batch_size": 16}
 
 # The cpu budget of each experiment. Learning rates and weight decays are those that `tune` found best.
-_CPU = {
+_DIGITS = {
     "digits-s5": dataclasses.replace(_S5, learning_rate=4e-3, weight_decay=0.3),
     "digits-gru": dataclasses.replace(_GRU, learning_rate=4e-3, weight_decay=0.3),
     "packed-s5": dataclasses.replace(_S5, **_PACKED, learning_rate=8e-3, weight_decay=0.3),
     "packed-gru": dataclasses.replace(_GRU, **_PACKED, learning_rate=8e-3, weight_decay=0.3),
     "packed-s5-no-resets": dataclasses.replace(_S5, **_PACKED, learning_rate=8e-3, weight_decay=0.3, resets=False),
 }
-# Accuracy on the held-out digits: the mean of the stored seeds.
-_EXPECTED = {
-    "digits-s5": 0.988,
-    "digits-gru": 0.990,
-    "packed-s5": 0.979,
-    "packed-gru": 0.986,
-    "packed-s5-no-resets": 0.523,
+
+# ------------------------------------------------------------------------------------------- agents (chapters 5 and 6)
+LENGTHS = (4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048)  # the RL paper's memory lengths
+EPISODES = 5_000  # of each; the paper's and bsuite's 10 000 are the paper budget
+
+_FAMILIES = (
+    "Autoencode", "Battleship", "Concentration", "CountRecall", "HigherLower", "LabyrinthEscape", "LabyrinthExplore",
+    "MineSweeper", "MultiarmedBandit", "NoisyPositionOnlyCartPole", "NoisyPositionOnlyPendulum", "PositionOnlyCartPole",
+    "PositionOnlyPendulum", "RepeatFirst", "RepeatPrevious", "VelocityOnlyCartPole",
+)  # fmt: skip
+
+
+def _kebab(name: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name.replace("CartPole", "Cartpole")).lower()
+
+
+EASY = tuple(_kebab(family) + "-easy" for family in _FAMILIES)
+HARD = (  # the RL paper's five, under the names that POPGym uses now
+    "position-only-cartpole-hard",
+    "noisy-position-only-cartpole-hard",
+    "position-only-pendulum-hard",
+    "noisy-position-only-pendulum-hard",
+    "repeat-previous-hard",
+)
+_LEVELS = {_kebab(family + level): family + level for family in _FAMILIES for level in ("Easy", "Medium", "Hard")}
+
+# Equal numbers of parameters, within three in a hundred, the Dense layer before the memory counted too.
+_MEMORIES: dict[str, dict[str, Any]] = {
+    "s5": {"features": 64, "memory_options": (("state_size", 64), ("layers", 2), ("norm", "none"))},
+    "gru": {"features": 74},
+    "lstm": {"features": 64},
+    "attention": {"features": 52, "memory_options": (("layers", 1), ("heads", 2), ("window", 128))},
+    "none": {"features": 64, "memory_options": (("layers", 1),)},
 }
-_SMOKE: dict[str, Any] = {"features": 16, "state_size": 16, "layers": 1, "blocks": 1, "num_updates": 2}
+_CHAIN: dict[str, dict[str, Any]] = {
+    "s5": {"features": 64, "memory_options": (("state_size", 64), ("layers", 1), ("norm", "none"))},
+    "lstm": {"features": 45},
+    "attention": {"features": 36, "memory_options": (("layers", 1), ("heads", 2), ("window", 256))},
+    "none": {"features": 45, "memory_options": (("layers", 1),)},
+}
+# Step sizes: for each memory the best of AGENT_TRIALS, as `tune` found them.
+AGENT_TRIALS = (2.5e-4, 5e-4, 1e-3, 2e-3)
+_LR = {"s5": 1e-3, "gru": 1e-3, "lstm": 1e-3, "attention": 5e-4, "none": 1e-3}
+_CHAIN_LR = {"s5": 2e-3, "lstm": 2e-3, "attention": 2e-3, "none": 2e-3}
 
 
-def names() -> list[str]:
-    """Return the names of all experiments.
+def _popgym(task: str, memory: str, total_steps: int) -> PPOConfig:
+    """One recipe for every task of POPGym; only the number of steps differs."""
+    return PPOConfig(
+        env=_LEVELS[task], memory=memory, **_MEMORIES[memory], encoder=(64,), head=(64,),
+        num_envs=64, num_steps=128, total_steps=total_steps, lr=_LR[memory], anneal=True,
+    )  # fmt: skip
 
+
+def _chain(length: int, memory: str) -> PPOConfig:
+    """Memory length: whole episodes as rollouts, so that the gradient reaches from the answer back to the cue."""
+    return PPOConfig(
+        env="MemoryChain", env_options=(("memory_length", length),), memory=memory, **_CHAIN[memory], encoder=(), head=(64,),
+        num_envs=32, num_steps=length + 1, total_steps=EPISODES * (length + 1), previous_action=False,
+        lr=_CHAIN_LR[memory], anneal=True, gae_lambda=0.5, ent_coef=0.01,
+    )  # fmt: skip
+
+
+_STEPS = {**dict.fromkeys(EASY, 1_000_000), "repeat-previous-medium": 2_500_000, **dict.fromkeys(HARD, 4_000_000)}
+
+
+def _agents() -> dict[str, PPOConfig]:
+    found = {}
+    for task, steps in _STEPS.items():
+        for memory in ("s5",) if task == "repeat-previous-medium" else _MEMORIES:
+            found[f"{task}-{memory}"] = _popgym(task, memory, steps)
+    for task in HARD:
+        found[f"{task}-s5-no-resets"] = dataclasses.replace(found[f"{task}-s5"], resets=False)
+    for length in LENGTHS:
+        for memory in _CHAIN:
+            if memory != "attention" or length <= 256:
+                found[f"memory-length-{length}-{memory}"] = _chain(length, memory)
+    return found
+
+
+_CPU: dict[str, Any] = {**_DIGITS, **_agents()}
+
+# ------------------------------------------------------------------------------------------------ the papers' figures
+_LU = "Lu et al. 2023, appendix C: best epoch's mean return, 8 seeds, 15 M steps"
+_LU_CHAIN = "Lu et al. 2023, figure 1, read off by eye: 5 seeds, 10 000 episodes"
+_MORAD = "Morad et al. 2023, as Lu et al. 2023 quote it: best epoch's mean return, 3 trials, 15 M steps"
+_LU_TABLE = {  # S5, GRU, none, in the order of HARD
+    "s5": (1.0, 0.28, 0.79, 0.55, 0.91), "gru": (1.0, 0.27, 0.75, 0.61, -0.46), "none": (0.26, 0.22, 0.41, 0.34, -0.48),
+}  # fmt: skip
+_LU_LENGTHS = {  # in the order of LENGTHS
+    "s5": (1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.5, 0.0),
+    "lstm": (1.0, 1.0, 0.85, 0.5, 0.1, 0.2, 0.35, 0.25, -0.05, 0.1),
+    "attention": (1.0, 1.0, 1.0, 0.75, 1.0, 1.0, 1.0, 0.7, -0.25, 0.05),
+}
+# Task to memory to (return, where it stands).
+PUBLISHED: dict[str, dict[str, tuple[float, str]]] = {
+    **{task: {m: (row[k], _LU) for m, row in _LU_TABLE.items()} for k, task in enumerate(HARD)},
+    **{
+        f"memory-length-{length}": {m: (row[k], _LU_CHAIN) for m, row in _LU_LENGTHS.items()}
+        for k, length in enumerate(LENGTHS)
+    },
+}
+# The papers' settings. What they do not publish (attention's and LSTM's sizes on POPGym) follows the GRU's.
+_PAPER_MEMORIES: dict[str, dict[str, Any]] = {
+    "s5": {"memory_options": (("state_size", 256), ("layers", 4), ("norm", "none"))},
+    "gru": {},
+    "lstm": {},
+    "attention": {"memory_options": (("layers", 1), ("window", 1024))},
+    "none": {"memory_options": (("layers", 1),)},
+}
+_PAPER_POPGYM: dict[str, Any] = {
+    "features": 256, "encoder": (128,), "head": (128, 128), "num_envs": 64, "num_steps": 1024, "total_steps": 15_000_000,
+    "update_epochs": 30, "num_minibatches": 8, "lr": 5e-5, "anneal": False, "gamma": 0.99, "gae_lambda": 1.0,
+    "clip_eps": 0.2, "clip_value": True, "ent_coef": 0.0, "vf_coef": 1.0, "max_grad_norm": 0.5,
+}  # fmt: skip
+_PAPER_CHAIN: dict[str, Any] = {  # bsuite's actor-critic: one pass over each rollout, so the ratio is 1 and nothing is clipped
+    "features": 256, "encoder": (256,), "head": (), "num_envs": 1, "num_steps": 32, "update_epochs": 1, "num_minibatches": 1,
+    "normalize_advantage": False, "lr": 3e-4, "anneal": False, "gamma": 0.99, "gae_lambda": 0.9, "ent_coef": 0.0,
+    "vf_coef": 2.0, "max_grad_norm": 1e9,
+}  # fmt: skip
+
+
+# Whose final weights are stored too, for read-outs and for watching them play.
+WEIGHTS = (
+    *_DIGITS, "memory-length-128-s5", "memory-length-1024-s5", "repeat-previous-easy-s5", "repeat-previous-easy-none",
+    "repeat-previous-hard-s5", "repeat-previous-hard-gru", "noisy-position-only-pendulum-hard-s5",
+    *(f"{task}-s5" for task in EASY if not task.startswith("repeat-previous")),
+)  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------------------------------ by name
+def names(prefix: str = "") -> list[str]:
+    """Return the names of all experiments, or of those that begin with a prefix.
+
+    Args:
+        prefix: what the names begin with.
     Example:
-        >>> names()
-        ['digits-gru', 'digits-s5', 'packed-gru', 'packed-s5', 'packed-s5-no-resets']
+        >>> names("digits")
+        ['digits-gru', 'digits-s5']
+        >>> names("repeat-previous-medium")
+        ['repeat-previous-medium-s5']
     """
-    return sorted(_CPU)
+    return sorted(name for name in _CPU if name.startswith(prefix))
 
 
 def get(name: str, budget: str | None = None) -> Experiment:
     """Return a named experiment at a budget.
 
-    The digits are so few that the cpu budget is all they need: ``gpu`` is the same config, and so is ``paper``, for no
-    paper reports this task.
+    ``smoke`` only runs. ``cpu`` is what is stored and what a chapter runs live. ``gpu`` has four times the environments and the
+    steps of ``cpu``; nothing was timed on one. ``paper`` is the paper's table. The digits are so few that the cpu budget is all
+    they need, and no paper reports them: their ``gpu`` and ``paper`` are the same config.
 
     Args:
         name: one of ``names()``.
@@ -75,18 +211,53 @@ def get(name: str, budget: str | None = None) -> Experiment:
     Example:
         >>> get("digits-s5", "smoke").config.num_updates
         2
+        >>> get("repeat-previous-hard-s5", "paper").expected
+        0.91
     """
     check_choice("name", name, names())
     budget = budget_in_force() if budget is None else check_choice("budget", budget, BUDGETS)
     config = _CPU[name]
+    digits = isinstance(config, DigitsConfig)
+    metric = "accuracy" if digits else "return"
     if budget == "smoke":
-        small: dict[str, Any] = (
-            {"batch_size": 256} if config.task == "single" else {"batch_size": 8, "steps_per_update": 2}
-        )
-        config = dataclasses.replace(config, **_SMOKE, **small)
-        return Experiment(name, budget, config, "accuracy", None, "no number: too short to learn")
-    source = "measured: mean of the stored runs, cpu budget"
-    return Experiment(name, budget, config, "accuracy", _EXPECTED.get(name), source)
+        small = _smoke_digits(config) if digits else _smoke_agent(config)
+        return Experiment(name, budget, small, metric, None, "no number: too short to learn")
+    if budget == "cpu" or digits:
+        scores = [result.final[metric] for result in runs.stored(name)] if name in runs.stored_names() else []
+        source = f"measured: mean of {len(scores)} stored runs, cpu budget"
+        return Experiment(name, budget, config, metric, float(np.mean(scores)) if scores else None, source)
+    if budget == "gpu":
+        larger = dataclasses.replace(config, num_envs=4 * config.num_envs, total_steps=4 * config.total_steps)
+        return Experiment(name, budget, larger, metric, None, "no number: never run")
+    task = name.removesuffix("-no-resets").removesuffix(f"-{config.memory}")
+    expected, source = PUBLISHED.get(task, {}).get(config.memory, (None, "no number: the paper reports none"))
+    if not config.resets:
+        expected, source = None, "no number: the paper reports the ablation over all five tasks only"
+    return Experiment(name, budget, _paper(config), metric, expected, source)
+
+
+def _smoke_digits(config: DigitsConfig) -> DigitsConfig:
+    tiny: dict[str, Any] = {"features": 16, "state_size": 16, "layers": 1, "blocks": 1, "num_updates": 2}
+    few = {"batch_size": 256} if config.task == "single" else {"batch_size": 8, "steps_per_update": 2}
+    return dataclasses.replace(config, **tiny, **few)
+
+
+def _smoke_agent(config: PPOConfig) -> PPOConfig:
+    options = {**dict(config.memory_options), "layers": 1}
+    options |= {"state_size": 16} if config.memory == "s5" else {"window": 16} if config.memory == "attention" else {}
+    return dataclasses.replace(
+        config, features=16, memory_options=tuple(options.items()), encoder=(16,), head=(16,), num_envs=4, num_steps=16,
+        num_minibatches=2, total_steps=128, eval_episodes=8,
+    )  # fmt: skip
+
+
+def _paper(config: PPOConfig) -> PPOConfig:
+    memory = _PAPER_MEMORIES[config.memory]
+    if config.env != "MemoryChain":
+        return dataclasses.replace(config, **{"memory_options": (), **_PAPER_POPGYM, **memory})
+    options = {name: 1 if name == "layers" else value for name, value in dict(memory.get("memory_options", ())).items()}
+    episodes = config.total_steps // EPISODES * 10_000
+    return dataclasses.replace(config, **_PAPER_CHAIN, memory_options=tuple(options.items()), total_steps=episodes)
 
 
 def run(
@@ -99,6 +270,7 @@ def run(
         seed: the seed.
         budget: as for ``get``.
         out: folder to keep metrics and checkpoints in; None keeps nothing.
+        options: passed on to ``runs.train``, such as ``until``.
     Returns:
         The run's Result.
     Example:
@@ -106,30 +278,57 @@ def run(
         >>> 0 <= result.final["accuracy"] <= 1
         True
     """
-    return runs.train(get(name, budget).config, seed, out, label=name, **options)
+    return runs.train(get(name, budget).config, seed, out, **{"label": name, **options})
+
+
+# ------------------------------------------------------------------------------------------------------------- tuning
+TUNED_ON = ("count-recall-easy", "noisy-position-only-pendulum-easy", "repeat-previous-easy")
+TUNED_LENGTH = "memory-length-64"
+TUNING_SEED = 100  # none of the stored runs has it
+
+
+def _tunable() -> dict[str, tuple[str, ...]]:
+    """What ``tune`` takes: digits' experiments one by one; agents by suite and memory, each on some of its tasks."""
+    digits = {name: (name,) for name in _DIGITS if not name.endswith("no-resets")}
+    popgym = {f"popgym-{memory}": tuple(f"{task}-{memory}" for task in TUNED_ON) for memory in _MEMORIES}
+    chain = {f"memory-length-{memory}": (f"{TUNED_LENGTH}-{memory}",) for memory in _CHAIN}
+    return {**digits, **popgym, **chain}
 
 
 def tune(name: str, out: str | os.PathLike, progress: bool = True) -> dict[str, Any]:
-    """Run every trial of ``TRIALS`` on the validation part, seed 0, and record the accuracies in tuning.json.
+    """Run every trial that each memory is given, and record how each did in tuning.json.
+
+    Digits: ``TRIALS``, scored by accuracy on a validation part. Agents: the step sizes ``AGENT_TRIALS``, with a seed that no
+    stored run has; on POPGym scored by the final return, normalised (0 random play, 1 best), over three Easy tasks; on
+    memory length by the mean return over the whole run, which counts how soon it was learnt.
 
     Args:
-        name: one of ``names()``.
+        name: "digits-s5", "packed-gru" and so on; "popgym-<memory>"; or "memory-length-<memory>".
         out: folder for the runs, which resume.
         progress: show progress bars.
     Returns:
-        The record: the trials, their validation accuracies and the best trial.
+        The record: the tasks, the trials, the score of each and the best trial.
     """
-    config = dataclasses.replace(get(name, "cpu").config, validation=True)
-    found = []
-    for trial in TRIALS:
-        tried = dataclasses.replace(config, **trial)
-        folder = pathlib.Path(out) / f"tune-{name}-{runs.config_hash(tried)}"
-        found.append(runs.train(tried, 0, folder, progress=progress).final["accuracy"])
+    tunable = _tunable()
+    check_choice("name", name, tuple(tunable))
+    digits = name in _DIGITS
+    trials: Any = TRIALS if digits else [{"lr": lr} for lr in AGENT_TRIALS]
+    seed = 0 if digits else TUNING_SEED
+    scores = []
+    for trial in trials:
+        found = []
+        for task in tunable[name]:
+            config = dataclasses.replace(_CPU[task], **trial, **({"validation": True} if digits else {}))
+            folder = pathlib.Path(out) / f"tune-{task}-{runs.config_hash(config)}"
+            found.append(_tuning_score(runs.train(config, seed, folder, progress=progress, label=f"{task} {trial}")))
+        scores.append(float(np.mean(found)))
+    score = "validation_accuracy" if digits else "score"
     record = {
-        "trials": list(TRIALS),
-        "validation_accuracy": found,
-        "chosen": TRIALS[found.index(max(found))],
-        "seed": 0,
+        "tasks": tunable[name],
+        "trials": trials,
+        score: scores,
+        "chosen": trials[int(np.argmax(scores))],
+        "seed": seed,
     }
     path = runs.results_folder() / "tuning.json"
     log = {**(tuning() if path.exists() else {}), name: record}
@@ -137,39 +336,57 @@ def tune(name: str, out: str | os.PathLike, progress: bool = True) -> dict[str, 
     return record
 
 
+def _tuning_score(result: runs.Result) -> float:
+    config = result.config
+    if isinstance(config, DigitsConfig):
+        return result.final["accuracy"]
+    if config.env == "MemoryChain":
+        return float(np.mean(result.metrics["return"]))
+    about = describe(config.env, **dict(config.env_options))
+    return (result.final["return"] - about.random_return) / (about.best_return - about.random_return)
+
+
 def tuning() -> dict[str, Any]:
-    """Return all tuning trials: for each name, the trials and their validation accuracies."""
+    """Return all tuning trials: for each name, the trials and their scores."""
     return json.loads((runs.results_folder() / "tuning.json").read_text())
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run experiments at the cpu budget and store them; what is stored already with today's config is left alone."""
     parser = argparse.ArgumentParser(prog="python -m s5lib.experiments", description=main.__doc__)
-    parser.add_argument("names", nargs="*", default=names(), help=f"which; all if none is given: {', '.join(names())}")
+    parser.add_argument(
+        "names", nargs="*", metavar="name", help="which, or how their names begin; all if none is given"
+    )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2, 3, 4], help="seeds to run (default: 0 to 4)")
-    parser.add_argument("--tune", action="store_true", help="run the tuning trials instead")
+    parser.add_argument("--tune", action="store_true", help=f"run tuning trials instead, of: {', '.join(_tunable())}")
     parser.add_argument("--out", default="runs", help="folder of unfinished runs (default: runs)")
     chosen = parser.parse_args(arguments)
-    for name in chosen.names:
-        experiment = get(name, "cpu")
-        if chosen.tune:
+    if chosen.tune:
+        for name in chosen.names or _tunable():
             print(name, tune(name, chosen.out), flush=True)
-            continue
+        return
+    for name in _chosen(chosen.names):
+        experiment = get(name, "cpu")
         wanted = runs.config_hash(experiment.config)
-        done = (
-            {r.seed for r in runs.stored(name) if r.provenance["hash"] == wanted}
-            if name in runs.stored_names()
-            else set()
-        )
+        stored = runs.stored(name) if name in runs.stored_names() else []
+        done = {result.seed for result in stored if result.provenance["hash"] == wanted}
+        learner = experiment.config.make()
         for seed in chosen.seeds:
             if seed in done:
                 print(f"{name} seed {seed}: stored already")
                 continue
-            result = run(name, seed, "cpu", pathlib.Path(chosen.out) / f"{name}-{wanted}-seed{seed}")
-            print(
-                f"{name} seed {seed}: {result.final}, {result.wall_time:.0f} s -> {runs.store(name, 'cpu', result)}",
-                flush=True,
-            )
+            out = pathlib.Path(chosen.out) / f"{name}-{wanted}-seed{seed}"
+            result = run(name, seed, "cpu", out, learner=learner)
+            path = runs.store(name, "cpu", result, weights=name in WEIGHTS)
+            print(f"{name} seed {seed}: {result.final}, {result.wall_time:.0f} s -> {path}", flush=True)
+
+
+def _chosen(wanted: list[str]) -> list[str]:
+    """The experiments of these names, and of those that begin with one; each once, in the order asked for."""
+    found: dict[str, None] = {}
+    for name in wanted or [""]:
+        found |= dict.fromkeys([name] if name in _CPU else names(name) or [check_choice("name", name, names())])
+    return list(found)
 
 
 if __name__ == "__main__":
