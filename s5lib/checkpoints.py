@@ -207,7 +207,7 @@ def _manager(states: pathlib.Path, read_only: bool = False) -> Any:
     options = ocp.CheckpointManagerOptions(
         max_to_keep=2, enable_async_checkpointing=False, cleanup_tmp_directories=not read_only, read_only=read_only
     )
-    return ocp.CheckpointManager(states, options=options)
+    return ocp.CheckpointManager(states, options=options, item_handlers=ocp.StandardCheckpointHandler())
 
 
 def _newest(manager: Any, path: pathlib.Path, state: Any, rows: int | None = None) -> tuple[Any, int]:

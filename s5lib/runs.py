@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -195,9 +195,9 @@ def train(
     rows, goal = _Thinned(total), _Goal(until)
     bar = _Bar(label or type(config).__name__, total, progress)
     folder = _Nowhere() if out is None else RunFolder(out, _identity(config, seed), resume)
-    with closing(folder), closing(bar):
+    with closing(folder), closing(bar), ExitStack() as stack:
         state, done = folder.restore(jax.jit(learner.init)(jax.random.key(seed)), lambda row: goal.note(rows.add(row)))
-        board = _Board(folder.path, rows.last) if tensorboard else None
+        board = stack.enter_context(closing(_Board(folder.path, rows.last))) if tensorboard else None
         updates = _Updates(learner.update, -(-total // 100), rows.last)
         bar.start(done, rows.last)
         saved = time.monotonic()
