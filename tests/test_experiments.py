@@ -2,58 +2,110 @@
 
 import dataclasses
 import json
+import re
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import export
 
-from s5lib import experiments, runs
+from s5lib import experiments, ppo, runs
 from s5lib.config import BUDGETS, Experiment
+from s5lib.envs import describe
+from s5lib.envs.popgym import FAMILIES
+from s5lib.memory import count_parameters
+from s5lib.s5 import S5Stack
 from s5lib.supervised import make, num_params
 
+MEMORIES = ("s5", "gru", "lstm", "attention", "none")
+CHAINS = [f"memory-length-{length}" for length in experiments.LENGTHS]
+DIGITS = ("digits-gru", "digits-s5", "packed-gru", "packed-s5", "packed-s5-no-resets")
 STORED = sorted(path.name for path in runs.results_folder().glob("*.seed*.json"))
+
+
+def kebab(name):
+    return re.sub(r"(?<!^)(?=[A-Z])", "-", name.replace("CartPole", "Cartpole")).lower()
 
 
 def record(name):
     return json.loads((runs.results_folder() / name).read_text())
 
 
-@pytest.mark.parametrize("name", experiments.names())
 @pytest.mark.parametrize("budget", BUDGETS)
-def test_every_name_has_a_config_at_every_budget(name, budget):
-    found = experiments.get(name, budget)
-    assert isinstance(found, Experiment) and (found.name, found.budget) == (name, budget)
-    assert dataclasses.is_dataclass(found.config) and hash(found.config) == hash(found.config)
-    assert found.metric == "accuracy" and found.source
-    assert (found.expected is None) == (budget == "smoke")
-    assert not found.config.validation
+def test_every_name_has_a_config_at_every_budget(budget):
+    for name in experiments.names():
+        found = experiments.get(name, budget)
+        digits = name in DIGITS
+        assert isinstance(found, Experiment) and (found.name, found.budget) == (name, budget)
+        assert hash(found.config) == hash(found.config)
+        assert found.metric == ("accuracy" if digits else "return") and found.source
+        assert found.expected is None or budget not in ("smoke", "gpu") or digits
+        assert not digits or not found.config.validation
+
+
+def test_the_names_are_tasks_and_memories():
+    assert set(experiments.EASY) == {f"{kebab(family)}-easy" for family in FAMILIES}
+    assert len(experiments.HARD) == 5 and len(experiments.LENGTHS) == 10
+    found = set(experiments.names()) - set(DIGITS)
+    for task in (*experiments.EASY, *experiments.HARD):
+        assert {f"{task}-{memory}" for memory in ("s5", "gru", "lstm", "attention", "none")} <= found
+    assert {f"{task}-s5-no-resets" for task in experiments.HARD} <= found
+    for name in found:
+        config = experiments.get(name, "cpu").config
+        level = re.sub("-", "", name).lower()
+        assert config.memory in name.split("-") and level.startswith(config.env.lower().replace("chain", "length"))
 
 
 def test_the_budget_in_force_decides_when_none_is_named(monkeypatch):
     monkeypatch.setenv("S5LIB_BUDGET", "smoke")
     assert experiments.get("digits-s5") == experiments.get("digits-s5", "smoke")
     assert experiments.get("digits-s5", "gpu").config == experiments.get("digits-s5", "cpu").config
+    assert experiments.get("repeat-previous-hard-s5").config.total_steps == 128
 
 
 def test_unknown_names_and_budgets_are_refused():
     with pytest.raises(ValueError, match=r"got 'digit-s5'. Did you mean 'digits-s5'\?"):
         experiments.get("digit-s5")
+    with pytest.raises(ValueError, match=r"Did you mean 'repeat-previous-hard-s5'\?"):
+        experiments.get("repeat-previous-hard-s6")
     with pytest.raises(ValueError, match=r"budget must be one of 'smoke', 'cpu', 'gpu', 'paper'; got 'tiny'"):
         experiments.get("digits-s5", "tiny")
+    with pytest.raises(ValueError, match=r"name must be one of .*'popgym-s5'.*; got 'popgym-s6'"):
+        experiments.tune("popgym-s6", "nowhere")
 
 
 @pytest.mark.parametrize("task", ["digits", "packed"])
-def test_the_memories_have_equal_parameters_and_equal_tuning(task):
+def test_the_readers_of_digits_have_equal_parameters_and_equal_tuning(task):
     configs = [experiments.get(f"{task}-{memory}", "cpu").config for memory in ("s5", "gru")]
     counts = [num_params(jax.eval_shape(make(config).init, jax.random.key(0)).params) for config in configs]
     assert abs(counts[0] - counts[1]) < 0.02 * max(counts)
     own = {"memory", "features", "learning_rate", "weight_decay"}
-    fields = [{key: value for key, value in dataclasses.asdict(config).items() if key not in own} for config in configs]
-    assert fields[0] == fields[1]
+    assert same_but(own, *configs)
+
+
+def same_but(own, *configs):
+    rest = [{key: value for key, value in dataclasses.asdict(config).items() if key not in own} for config in configs]
+    return all(fields == rest[0] for fields in rest)
+
+
+def memory_parameters(config):
+    """Those of the memory and of the Dense layer before it."""
+    params = jax.eval_shape(ppo.make(config).init, jax.random.key(0)).params["params"]
+    return count_parameters({name: params[name] for name in ("memory", "embed") if name in params})
+
+
+@pytest.mark.parametrize("task", ["repeat-previous-easy", "memory-length-64", "position-only-pendulum-hard"])
+def test_agents_differ_in_their_memory_alone_and_have_equal_parameters(task):
+    configs = [experiments.get(name, "cpu").config for name in experiments.names(task) if "no-resets" not in name]
+    assert len(configs) >= 4
+    assert same_but({"memory", "features", "memory_options", "lr"}, *configs)
+    counts = [memory_parameters(config) for config in configs]
+    assert max(counts) < 1.045 * min(counts), counts
 
 
 @pytest.mark.parametrize("name", ["digits-s5", "digits-gru", "packed-s5", "packed-gru"])
-def test_each_config_is_the_one_that_tuning_chose(name):
+def test_each_reader_of_digits_is_the_one_that_tuning_chose(name):
     trials = experiments.tuning()[name]
     assert trials["trials"] == list(experiments.TRIALS)
     assert len(trials["validation_accuracy"]) == len(experiments.TRIALS)
@@ -62,16 +114,95 @@ def test_each_config_is_the_one_that_tuning_chose(name):
     assert trials["chosen"] == trials["trials"][best] == {key: config[key] for key in trials["chosen"]}
 
 
-def test_only_the_flags_differ_where_resets_are_left_out():
-    with_flags, without = (experiments.get(name, "cpu").config for name in ("packed-s5", "packed-s5-no-resets"))
+@pytest.mark.parametrize(
+    "suite, tasks", [("popgym", (*experiments.EASY, *experiments.HARD)), ("memory-length", CHAINS)]
+)
+def test_each_agent_has_the_step_size_that_tuning_chose(suite, tasks):
+    for name in (name for task in tasks for name in experiments.names(f"{task}-")):
+        config = experiments.get(name, "cpu").config
+        trials = experiments.tuning()[f"{suite}-{config.memory}"]
+        assert [trial["lr"] for trial in trials["trials"]] == list(experiments.AGENT_TRIALS)
+        assert config.lr == trials["chosen"]["lr"] == experiments.AGENT_TRIALS[int(np.argmax(trials["score"]))]
+
+
+@pytest.mark.parametrize("name", ["packed-s5", *(f"{task}-s5" for task in experiments.HARD)])
+def test_only_the_flags_differ_where_resets_are_left_out(name):
+    with_flags, without = (experiments.get(full, "cpu").config for full in (name, f"{name}-no-resets"))
     assert dataclasses.replace(with_flags, resets=False) == without
 
 
-def test_every_experiment_is_stored_for_seeds_without_gaps():
-    assert runs.stored_names() == experiments.names()
-    for name in experiments.names():
+# ---------------------------------------------------------------------------------------------- the papers' settings
+POPGYM_TABLE = {  # Lu et al. 2023, appendix B, and the released code where the table is silent
+    "lr": 5e-5, "max_grad_norm": 0.5, "anneal": False, "num_envs": 64, "num_steps": 1024, "total_steps": 15_000_000,
+    "update_epochs": 30, "num_minibatches": 8, "gamma": 0.99, "gae_lambda": 1.0, "clip_eps": 0.2, "ent_coef": 0.0, "vf_coef": 1.0,
+    "clip_value": True, "features": 256, "encoder": (128,), "head": (128, 128), "previous_action": True, "previous_reward": False,
+    "normalize_advantage": True,
+}  # fmt: skip
+CHAIN_TABLE = {  # the same appendix, "A2C on bsuite"; our value loss has a half
+    "lr": 3e-4, "ent_coef": 0.0, "gamma": 0.99, "gae_lambda": 0.9, "num_envs": 1, "num_steps": 32, "features": 256,
+    "encoder": (256,), "vf_coef": 2.0, "update_epochs": 1, "num_minibatches": 1,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("task", experiments.HARD)
+def test_paper_configs_are_the_papers_table(task):
+    for memory in ("s5", "gru", "none"):
+        found = experiments.get(f"{task}-{memory}", "paper")
+        fields = dataclasses.asdict(found.config)
+        assert {name: fields[name] for name in POPGYM_TABLE} == POPGYM_TABLE
+        assert found.expected == experiments.PUBLISHED[task][memory][0]
+    assert dict(experiments.get(f"{task}-s5", "paper").config.memory_options) == {
+        "layers": 4, "state_size": 256, "norm": "none"
+    }  # fmt: skip
+    assert S5Stack(256, 256, 4, norm="none").activation == "full_glu"
+    assert experiments.get(f"{task}-gru", "paper").config.memory_options == ()  # one layer
+    assert experiments.get(f"{task}-s5-no-resets", "paper").config.resets is False
+
+
+@pytest.mark.parametrize("length", experiments.LENGTHS)
+def test_paper_configs_of_memory_length_are_the_papers_table(length):
+    for name in experiments.names(f"memory-length-{length}-"):
+        config = experiments.get(name, "paper").config
+        fields = dataclasses.asdict(config)
+        assert {name: fields[name] for name in CHAIN_TABLE} == CHAIN_TABLE
+        assert config.total_steps == 10_000 * (length + 1) and dict(config.memory_options).get("layers", 1) == 1
+
+
+def lowered_for_cuda(function, *shapes):
+    return export.export(jax.jit(function), platforms=["cuda"])(*shapes).mlir_module()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("budget", ["gpu", "paper"])
+@pytest.mark.parametrize(
+    "name", [f"repeat-previous-hard-{m}" for m in MEMORIES] + [f"memory-length-256-{m}" for m in ("s5", "lstm")]
+)
+def test_whole_updates_are_lowered_for_cuda(name, budget):
+    agent = ppo.make(experiments.get(name, budget).config)
+    assert "stablehlo" in lowered_for_cuda(agent.update, jax.eval_shape(agent.init, jax.random.key(0)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("memory", ["s5", "gru"])
+def test_on_cuda_s5_reads_a_rollout_without_a_loop_over_time(memory):
+    agent = ppo.make(experiments.get(f"repeat-previous-hard-{memory}", "paper").config)
+    state = jax.eval_shape(agent.init, jax.random.key(0))
+    obs = jax.ShapeDtypeStruct((1024, *state.obs.shape), jnp.float32)
+    resets = jax.ShapeDtypeStruct(obs.shape[:2], bool)
+
+    def value(params, carry, obs, resets):
+        return agent.network.apply(params, carry, obs, resets)[2].sum()
+
+    found = lowered_for_cuda(jax.grad(value), state.params, state.carry, obs, resets)
+    assert ("stablehlo.while" in found) == (memory == "gru")
+
+
+# ---------------------------------------------------------------------------------------------- stored runs
+def test_stored_seeds_have_no_gaps():
+    assert set(DIGITS) <= set(runs.stored_names()) <= set(experiments.names())
+    for name in runs.stored_names():
         seeds = [result.seed for result in runs.stored(name)]
-        assert seeds == list(range(len(seeds))) and len(seeds) >= 3
+        assert seeds == list(range(len(seeds))) and len(seeds) == 5
 
 
 @pytest.mark.parametrize("name", STORED)
@@ -79,41 +210,66 @@ def test_a_stored_run_is_of_todays_config_and_says_where_it_comes_from(name):
     run = record(name)
     experiment = experiments.get(run["name"], run["budget"])
     assert run["hash"] == runs.config_hash(experiment.config)
-    assert run["config"] == {"class": "DigitsConfig", **dataclasses.asdict(experiment.config)}
+    wanted = {"class": type(experiment.config).__name__, **dataclasses.asdict(experiment.config)}
+    assert run["config"] == json.loads(json.dumps(wanted))
     assert {"versions", "processor", "cores", "device", "commit"} <= set(run["provenance"])
     lengths = {len(values) for values in run["metrics"].values()}
     assert len(lengths) == 1 and lengths.pop() <= 200
     assert run["metrics"]["update"][-1] == experiment.config.num_updates
-    assert 0 <= run["final"]["accuracy"] <= 1
-    assert (runs.results_folder() / name).stat().st_size < 50_000
+    if experiment.metric == "accuracy":
+        assert 0 <= run["final"]["accuracy"] <= 1
+    else:
+        about = describe(experiment.config.env, **dict(experiment.config.env_options))
+        assert run["final"]["return"] <= about.best_return + 4 * run["final"]["return_se"] + 0.02
+    assert (runs.results_folder() / name).stat().st_size < (50_000 if experiment.metric == "accuracy" else 16_000)
 
 
-@pytest.mark.parametrize("name", experiments.names())
+@pytest.mark.parametrize("name", DIGITS)
 def test_the_number_to_expect_is_the_mean_of_the_stored_seeds(name):
-    scores = [result.final["accuracy"] for result in runs.stored(name)]
-    assert experiments.get(name, "cpu").expected == pytest.approx(np.mean(scores), abs=0.0006)
+    found = experiments.get(name, "cpu")
+    assert found.expected == pytest.approx(np.mean([result.final["accuracy"] for result in runs.stored(name)]))
+    assert found.source == "measured: mean of 5 stored runs, cpu budget"
 
 
-@pytest.mark.parametrize("name", experiments.names())
-def test_stored_weights_are_small_and_score_what_was_stored(name):
-    assert (runs.results_folder() / f"{name}.npz").stat().st_size <= 1_000_000
+@pytest.mark.parametrize("name", DIGITS)
+def test_stored_readers_of_digits_score_what_was_stored(name):
     learner = make(experiments.get(name, "cpu").config)
     shapes = jax.eval_shape(learner.init, jax.random.key(0))
+    scores = learner.evaluate(shapes._replace(params=loaded(name, shapes)))
+    for metric, value in runs.stored(name)[0].final.items():
+        assert scores[metric] == pytest.approx(value, abs=0.004)
+
+
+def loaded(name, shapes):
+    """The stored weights, of the shapes that today's network has."""
+    assert (runs.results_folder() / f"{name}.npz").stat().st_size <= 1_000_000
     params = runs.load(name)
     jax.tree.map(
         lambda want, got: np.testing.assert_equal((want.shape, want.dtype), (got.shape, got.dtype)),
         shapes.params,
         params,
     )
-    scores = learner.evaluate(shapes._replace(params=params))
-    for metric, value in runs.stored(name)[0].final.items():
-        assert scores[metric] == pytest.approx(value, abs=0.004)
+    return params
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", experiments.names())
-def test_one_update_of_each_stored_config_still_runs(name):
-    learner = make(dataclasses.replace(experiments.get(name, "cpu").config, steps_per_update=1))
+@pytest.mark.parametrize(
+    "name", [name for name in experiments.WEIGHTS if name not in DIGITS and name in runs.stored_names()]
+)
+def test_stored_agents_score_what_was_stored(name):
+    agent = ppo.make(dataclasses.replace(experiments.get(name, "cpu").config, eval_episodes=256))
+    params = loaded(name, jax.eval_shape(agent.init, jax.random.key(0)))
+    state = agent.init(jax.random.key(0)).replace(params=params, key=jax.random.key(1))
+    final = jax.jit(agent.evaluate)(state)
+    stored = runs.stored(name)[0].final
+    assert abs(final["return"] - stored["return"]) < 5 * (final["return_se"] + stored["return_se"]) + 0.01
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*DIGITS, *(f"count-recall-easy-{m}" for m in MEMORIES), "memory-length-16-s5"])
+def test_one_update_of_stored_configs_still_runs(name):
+    config = experiments.get(name, "cpu").config
+    learner = make(dataclasses.replace(config, steps_per_update=1)) if name in DIGITS else ppo.make(config)
     _, metrics = jax.jit(learner.update)(learner.init(jax.random.key(0)))
     assert all(np.isfinite(value) for value in metrics.values())
 
@@ -127,14 +283,34 @@ def test_the_claims_of_the_stored_runs_hold():
     assert mean("packed-s5") - mean("packed-s5-no-resets") >= 0.2
 
 
-def test_the_command_stores_a_run_once(tmp_path, monkeypatch, capsys):
-    smoke = {name: experiments.get(name, "smoke").config for name in experiments.names()}
+@pytest.mark.parametrize("name, weights", [("digits-gru", True), ("repeat-previous-easy-gru", False)])
+def test_the_command_stores_a_run_once(name, weights, tmp_path, monkeypatch, capsys):
+    smoke = {name: experiments.get(name, "smoke").config for name in experiments.names("digits")}
+    smoke["repeat-previous-easy-gru"] = experiments.get("repeat-previous-easy-gru", "smoke").config
     monkeypatch.setattr(experiments, "_CPU", smoke)
     (tmp_path / "results").mkdir()
     monkeypatch.setattr(runs, "results_folder", lambda: tmp_path / "results")
     monkeypatch.setenv("S5LIB_BUILD", "1")
-    experiments.main(["digits-gru", "--seeds", "0", "--out", str(tmp_path / "out")])
-    assert sorted(path.name for path in (tmp_path / "results").iterdir()) == ["digits-gru.npz", "digits-gru.seed0.json"]
+    experiments.main([name, "--seeds", "0", "--out", str(tmp_path / "out")])
+    files = sorted(path.name for path in (tmp_path / "results").iterdir())
+    assert files == [f"{name}.npz"] * weights + [f"{name}.seed0.json"]
     capsys.readouterr()
-    experiments.main(["digits-gru", "--seeds", "0", "--out", str(tmp_path / "out")])
-    assert capsys.readouterr().out == "digits-gru seed 0: stored already\n"
+    experiments.main([name, "--seeds", "0", "--out", str(tmp_path / "out")])
+    assert capsys.readouterr().out == f"{name} seed 0: stored already\n"
+
+
+def test_the_command_takes_the_beginning_of_names(monkeypatch):
+    assert experiments._chosen(["memory-length-4-", "digits-s5", "digits"]) == [
+        "memory-length-4-attention", "memory-length-4-lstm", "memory-length-4-none", "memory-length-4-s5", "digits-s5", "digits-gru"
+    ]  # fmt: skip
+    with pytest.raises(ValueError, match="Did you mean 'digits-s5'"):
+        experiments._chosen(["digit-s5"])
+
+
+def test_tuning_records_every_trial(tmp_path, monkeypatch):
+    monkeypatch.setattr(experiments, "_CPU", {n: experiments.get(n, "smoke").config for n in experiments.names()})
+    monkeypatch.setattr(experiments, "AGENT_TRIALS", (1e-3, 2e-3))
+    monkeypatch.setattr(runs, "results_folder", lambda: tmp_path)
+    found = experiments.tune("memory-length-none", tmp_path / "out", progress=False)
+    assert found["chosen"] in found["trials"] and len(found["score"]) == 2 and found["seed"] == experiments.TUNING_SEED
+    assert experiments.tuning()["memory-length-none"]["score"] == found["score"]
