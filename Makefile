@@ -39,7 +39,7 @@ lint: setup ## ruff, mypy, codespell (half a minute)
 	@$(PY) .ci/test.py lint
 
 results: setup ## the stored runs under book/results, resumed where they stopped (hours)
-	@$(PY) -m s5lib.experiments
+	@$(PY) -m s5lib results
 
 bench: setup ## the benchmark tables (half an hour; leave the machine alone meanwhile)
 	@$(PY) benchmarks/scan.py

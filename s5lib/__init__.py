@@ -22,6 +22,7 @@ all      experiments    named experiments: a config per budget and the number to
 all      stats          interquartile mean, bootstrap intervals, normalised scores
 all      viz            figure style, state heat maps, unit disc, explore()
 all      checks         graders for the exercises
+all      cli            the command line: s5lib train, eval, list, results
 =======  =============  ==============================================================================
 
 ``from s5lib import linear_scan, S5Stack`` works for every public name; modules load on first use.
@@ -50,6 +51,7 @@ _PUBLIC = {
     "stats": [],
     "viz": [],
     "checks": [],
+    "cli": [],
 }
 _HOME = {name: module for module, names in _PUBLIC.items() for name in names}
 __all__ = sorted([*_PUBLIC, *_HOME])

@@ -12,7 +12,11 @@ from typing import Any
 
 import jax
 
-__all__ = ["RunFolder", "read_identity", "restore", "write"]
+__all__ = ["RunFolder", "RunFolderError", "read_identity", "restore", "write"]
+
+
+class RunFolderError(ValueError):
+    """A folder holds something else than the run that is asked for: another run, another form, damaged files."""
 
 
 class RunFolder:
@@ -23,7 +27,7 @@ class RunFolder:
         identity: whose run it is: a dict with "seed", "config" (a dict) and "s5lib" (the version).
         resume: go on with the run that is there; False removes it first.
     Raises:
-        ValueError: the folder holds another run, or files that are no run's.
+        RunFolderError: the folder holds another run, or files that are no run's.
         OSError: it cannot be made or written.
     """
 
@@ -52,12 +56,17 @@ class RunFolder:
                 shutil.rmtree(states, ignore_errors=True)
                 self.metrics.unlink(missing_ok=True)
         elif states.exists() or self.metrics.exists():
-            raise ValueError(
+            raise RunFolderError(
                 f"{self.path} holds checkpoints or metrics.jsonl and no run.json: they are not of a run of s5lib, and are "
                 "left alone. Choose another out"
             )
         write(owner, json.dumps(self.identity, indent=1))
-        self.manager = _manager(states)
+        import orbax.checkpoint as ocp
+
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=2, enable_async_checkpointing=False, cleanup_tmp_directories=True
+        )
+        self.manager = ocp.CheckpointManager(states, options=options)
 
     def restore(self, state: Any, note: Callable[[dict[str, float]], None] = lambda row: None) -> tuple[Any, int]:
         """Find the last whole checkpoint; cut the metrics to match it.
@@ -68,15 +77,13 @@ class RunFolder:
         Returns:
             The checkpoint and its number of updates; ``state`` and 0 if there is none yet.
         Raises:
-            ValueError: no checkpoint fits: the library has changed, or all are damaged.
+            RunFolderError: no checkpoint fits: the library has changed, or all are damaged.
         """
-        layout = _layout(state)
-        kept = self.identity.setdefault("state", layout)
-        if kept != layout:
-            raise ValueError(self._other_version(kept, layout))
+        self.identity.setdefault("state", _layout(state))
+        _same_form(self.path, self.identity, state)
         write(self.path / "run.json", json.dumps(self.identity, indent=1))
         ends = self._ends_of_rows()
-        state, self.done = _newest(self.manager, self.path, state, len(ends))
+        state, self.done = _newest(self.path, state, len(ends))
         for step in self.manager.all_steps():
             if step > self.done:  # damaged, or ahead of what the metrics still have
                 self.manager.delete(step)
@@ -139,14 +146,6 @@ class RunFolder:
             "goes on from there",
         )
 
-    def _other_version(self, there: dict[str, Any], now: dict[str, Any]) -> str:
-        first = next(key for key in {**there, **now} if there.get(key) != now.get(key))
-        return (
-            f"{self.path} holds a checkpoint whose state has another form: {first} is {there.get(first, 'missing')} there, "
-            f"{now.get(first, 'missing')} now. It was begun with s5lib {self.identity.get('s5lib')}: go on with the code "
-            "that began it, choose another out, or start over with resume=False"
-        )
-
 
 def read_identity(path: str | os.PathLike) -> dict[str, Any]:
     """Read whose run a folder holds.
@@ -156,15 +155,15 @@ def read_identity(path: str | os.PathLike) -> dict[str, Any]:
     Returns:
         What ``run.json`` says: "config", "seed", "hash" and more.
     Raises:
-        ValueError: there is no run in it.
+        RunFolderError: there is no run in it.
     """
     owner = pathlib.Path(path).expanduser() / "run.json"
     try:
         return json.loads(owner.read_text())
     except FileNotFoundError:
-        raise ValueError(f"{owner.parent} holds no run: it has no run.json") from None
+        raise RunFolderError(f"{owner.parent} holds no run: it has no run.json") from None
     except json.JSONDecodeError as error:
-        raise ValueError(f"{owner} is not readable as JSON ({error}); start over with resume=False") from None
+        raise RunFolderError(f"{owner} is not readable as JSON ({error}); start over with resume=False") from None
 
 
 def restore(path: str | os.PathLike, state: Any) -> tuple[Any, int]:
@@ -176,23 +175,25 @@ def restore(path: str | os.PathLike, state: Any) -> tuple[Any, int]:
     Returns:
         The checkpoint and its number of updates.
     Raises:
-        ValueError: there is no checkpoint, or none that fits.
+        RunFolderError: there is no checkpoint, or none that fits.
     """
     folder = pathlib.Path(path).expanduser().resolve()
     if not (folder / "checkpoints").is_dir():
-        raise ValueError(f"{folder} holds no checkpoint yet")
-    manager = _manager(folder / "checkpoints", read_only=True)
-    try:
-        state, done = _newest(manager, folder, state)
-    finally:
-        manager.close()
+        raise RunFolderError(f"{folder} holds no checkpoint yet")
+    _same_form(folder, read_identity(folder), state)
+    state, done = _newest(folder, state)
     if not done:
-        raise ValueError(f"{folder} holds no checkpoint yet")
+        raise RunFolderError(f"{folder} holds no checkpoint yet")
     return state, done
 
 
 def write(path: pathlib.Path, text: str) -> None:
-    """Write a file so that it is at all times either the old one or the new one."""
+    """Write a file so that it is at all times either the old one or the new one.
+
+    Args:
+        path: the file.
+        text: what it shall hold.
+    """
     fresh = path.with_name(path.name + ".new")
     with open(fresh, "w") as file:
         file.write(text)
@@ -201,30 +202,24 @@ def write(path: pathlib.Path, text: str) -> None:
     os.replace(fresh, path)
 
 
-def _manager(states: pathlib.Path, read_only: bool = False) -> Any:
-    import orbax.checkpoint as ocp
-
-    options = ocp.CheckpointManagerOptions(
-        max_to_keep=2, enable_async_checkpointing=False, cleanup_tmp_directories=not read_only, read_only=read_only
-    )
-    return ocp.CheckpointManager(states, options=options, item_handlers=ocp.StandardCheckpointHandler())
-
-
-def _newest(manager: Any, path: pathlib.Path, state: Any, rows: int | None = None) -> tuple[Any, int]:
+def _newest(path: pathlib.Path, state: Any, rows: int | None = None) -> tuple[Any, int]:
     """Restore the newest checkpoint that can be read and whose updates are all among the ``rows`` of the metrics."""
     import orbax.checkpoint as ocp
 
-    steps = sorted(manager.all_steps(), reverse=True)
+    steps = sorted(
+        (int(child.name) for child in (path / "checkpoints").iterdir() if child.name.isdigit()), reverse=True
+    )
     wanted = jax.tree.map(ocp.utils.to_shape_dtype_struct, state)
     reason = f"metrics.jsonl has only {rows} whole rows in order"
     for step in steps:
         if rows is None or step <= rows:
             try:
-                return manager.restore(step, args=ocp.args.StandardRestore(wanted)), step
+                with ocp.StandardCheckpointer() as reader:
+                    return reader.restore(path / "checkpoints" / str(step) / "default", wanted), step
             except Exception as error:  # a damaged file shows in as many ways as there are files
                 reason = str(error).strip().split("\n")[0] or type(error).__name__
     if steps:
-        raise ValueError(
+        raise RunFolderError(
             f"no checkpoint in {path} can be read ({reason}). Go on with the code that began the run, choose another out, or "
             "start over with resume=False"
         )
@@ -237,14 +232,26 @@ def _layout(state: Any) -> dict[str, str]:
     return {jax.tree_util.keystr(where): f"{leaf.dtype}{list(leaf.shape)}" for where, leaf in leaves}
 
 
+def _same_form(path: pathlib.Path, identity: dict[str, Any], state: Any) -> None:
+    now = _layout(state)
+    there = identity.get("state", now)
+    if there != now:
+        first = next(key for key in {**there, **now} if there.get(key) != now.get(key))
+        raise RunFolderError(
+            f"{path} holds a checkpoint whose state has another form: {first} is {there.get(first, 'missing')} there, "
+            f"{now.get(first, 'missing')} now. It was begun with s5lib {identity.get('s5lib')}: go on with the code that "
+            "began it, choose another out, or start over with resume=False"
+        )
+
+
 def _same_run(path: pathlib.Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
-    old, new = ({"seed": run["seed"], **run["config"]} for run in (found, wanted))
-    if old != json.loads(json.dumps(new)):
+    old, new = ({"seed": run["seed"], **json.loads(json.dumps(run["config"]))} for run in (found, wanted))
+    if old != new:
         changed = [
             f"{key}: {old.get(key)!r} there, {new.get(key)!r} now"
             for key in {**old, **new}
             if old.get(key) != new.get(key)
         ]
-        raise ValueError(
+        raise RunFolderError(
             f"{path} holds another run ({'; '.join(changed)}). Choose another out, or resume=False to replace it"
         )

@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import gc
 import json
 import os
 import pathlib
@@ -59,11 +60,14 @@ def finish(path):
     return seen
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("how", ["empty", "files of no length", "files cut in half"])
 def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(half, how):
     damage(half / "checkpoints" / "5", how)
     assert finish(half) == [5, 6, 7]
     assert finish(half) == []
+    time.sleep(0.3)  # orbax reads many files at once and leaves the others' threads to themselves when one fails
+    gc.collect()
 
 
 def test_where_all_checkpoints_are_damaged_the_run_is_left_alone(half):
@@ -250,8 +254,10 @@ def test_reading_a_folder_changes_nothing_in_it(half):
     assert {path: path.stat().st_mtime_ns for path in half.rglob("*")} == before
     with pytest.raises(ValueError, match=r"holds no run: it has no run\.json"):
         checkpoints.read_identity(half / "checkpoints")
-    with pytest.raises(ValueError, match="holds no checkpoint yet"):
+    with pytest.raises(checkpoints.RunFolderError, match="holds no checkpoint yet"):
         checkpoints.restore(half / "checkpoints", state)
+    with pytest.raises(checkpoints.RunFolderError, match="another form"):
+        checkpoints.restore(half, State({"w": jnp.zeros(3)}, state.key))
     (half / "run.json").write_text("{")
     with pytest.raises(ValueError, match="not readable as JSON"):
         checkpoints.read_identity(half)
