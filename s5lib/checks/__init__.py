@@ -15,6 +15,7 @@ from s5lib.checks.chapter03 import (
     check_resets_from_flags,
 )
 from s5lib.checks.chapter04 import check_block_parameters, check_block_start, check_s5_step, check_steps_to_overflow
+from s5lib.checks.chapter05 import check_gae_from_flags, check_largest_step, check_ratio_gap, check_value_ahead
 from s5lib.checks.chapter06 import (
     check_counting_step,
     check_knot_player,
@@ -32,14 +33,17 @@ __all__ = [
     "check_counting_step",
     "check_discounted_returns",
     "check_fade_step",
+    "check_gae_from_flags",
     "check_kernel_from_half",
     "check_knot_player",
     "check_largest_euler_step",
+    "check_largest_step",
     "check_law_test",
     "check_leak_length",
     "check_merged_element",
     "check_parity",
     "check_phi_2",
+    "check_ratio_gap",
     "check_recall",
     "check_resets_from_flags",
     "check_return_without_memory",
@@ -48,4 +52,5 @@ __all__ = [
     "check_step_for_half_life",
     "check_steps_to_overflow",
     "check_suite_score",
+    "check_value_ahead",
 ]
