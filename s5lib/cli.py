@@ -201,7 +201,8 @@ def _train(name: str, seed: int, budget: str, out: str, changes: list[str], tens
     result = runs.train(config, seed, folder, not fresh, learner=learner, label=name, tensorboard=tensorboard)
     print(f"{name}, seed {seed}, budget {experiment.budget}: {_scores(result.final)}")
     if changes:
-        print(f"to expect: unknown with {' '.join(changes)}; without: {_expected(experiment)}")
+        without = "" if experiment.expected is None else f"; without them {_expected(experiment)}"
+        print(f"to expect: unknown with {' '.join(changes)}{without}")
     elif experiment.expected is None:
         print(f"to expect: {experiment.source}")
     else:

@@ -216,7 +216,7 @@ def train(
                         callback(row)
                 if broken:
                     raise DivergedError(_diverged(broken, done, folder.path))
-                bar.show(done, rows.last)
+                bar.show(done, rows.last, goal.reached)
                 if goal.reached or done == total or time.monotonic() - saved >= save_every:
                     folder.save(done, state)
                     saved = time.monotonic()
@@ -384,6 +384,7 @@ class _Bar:
             form = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} updates [{elapsed} gone, {remaining} left{postfix}]"
             self.bar = self.tqdm(total=self.total, initial=done, desc=self.label, bar_format=form)
             self.before = last
+            self.show(done, last)
 
     def compiling(self) -> None:
         if self.bar is not None:
@@ -394,15 +395,16 @@ class _Bar:
         if self.bar is not None:
             self.bar.unpause()
 
-    def show(self, done: int, row: dict[str, float]) -> None:
+    def show(self, done: int, row: dict[str, float], stopped: bool = False) -> None:
         if self.bar is not None and row:
             shown = [f"{name} {row[name]:.3g}" for name in MAIN_METRICS if name in row][:1]
             seconds = row["wall_time"] - self.before.get("wall_time", 0.0)
             if "steps" in row and seconds > 0:
                 shown.append(f"{(row['steps'] - self.before.get('steps', 0)) / seconds:,.0f} steps/s")
-            self.before = row
             self.bar.set_postfix_str(", ".join(shown), refresh=False)
             self.bar.update(done - self.bar.n)
+            if stopped:  # done all the same
+                self.bar.total = done
             self.bar.refresh()
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -201,7 +202,18 @@ def test_while_the_book_is_built_a_run_prints_one_line(monkeypatch, capsys):
 def test_outside_a_build_a_bar_is_shown(monkeypatch, capsys):
     monkeypatch.delenv("S5LIB_BUILD", raising=False)
     runs.train(Walk(), 0)
-    assert "7/7" in capsys.readouterr().err
+    shown = capsys.readouterr().err
+    assert "7/7 updates" in shown and " left, loss " in shown and "steps/s" not in shown
+    runs.train(Walk(num_updates=9), 0, until=lambda row: row["update"] == 4)
+    assert "100%" in (shown := capsys.readouterr().err) and "4/4 updates" in shown
+
+    def update(state):
+        state, row = learner.update(state)
+        return state, {"return": row["loss"], "loss": row["loss"], "steps": row["count"] * 64}
+
+    learner = Walk().make()
+    runs.train(Walk(), 0, learner=learner._replace(update=update))
+    assert re.search(r"left, return -?\d\S*, [\d,]+ steps/s\]", capsys.readouterr().err)
     monkeypatch.setitem(sys.modules, "tqdm.auto", None)
     with pytest.raises(ImportError, match="tqdm is not installed; install it with: pip install"):
         runs.train(Walk(), 0)
@@ -256,6 +268,49 @@ def test_until_stops_a_run_which_then_stays_stopped(tmp_path):
     onwards = runs.train(config, 0, tmp_path, progress=False)
     assert not onwards.stopped_early
     same(onwards, runs.train(config, 0, progress=False))
+
+
+def test_until_may_remember_what_it_saw_and_is_asked_once_a_row(tmp_path):
+    class Highest:
+        """Stop when the loss has been under its highest for 40 rows."""
+
+        def __init__(self):
+            self.seen, self.highest, self.since = [], -np.inf, 0
+
+        def __call__(self, row):
+            self.seen.append(row["update"])
+            self.since = 0 if row["loss"] > self.highest else self.since + 1
+            self.highest = max(self.highest, row["loss"])
+            return self.since == 40
+
+    def interrupt(row):
+        if row["update"] == 10:
+            raise KeyboardInterrupt
+
+    config, asked = Walk(num_updates=500), Highest()
+    whole = runs.train(config, 2, progress=False, until=asked)
+    assert whole.stopped_early and asked.seen == list(range(1, whole.metrics["update"][-1] + 1))
+    with pytest.raises(KeyboardInterrupt):
+        runs.train(config, 2, tmp_path, progress=False, until=Highest(), callback=interrupt)
+    same(runs.train(config, 2, tmp_path, progress=False, until=Highest()), whole)
+
+
+def test_chunks_do_not_change_the_numbers(monkeypatch):
+    long = runs.train(Walk(num_updates=400), 0, progress=False)
+    monkeypatch.setattr(runs, "CHUNK_SECONDS", 0.0)  # one update a chunk
+    same(long, runs.train(Walk(num_updates=400), 0, progress=False))
+
+
+def test_a_run_that_diverges_within_a_chunk_keeps_all_that_was_good(tmp_path):
+    config = Walk(num_updates=1000, breaks=505)  # chunks of ten
+    with pytest.raises(
+        runs.DivergedError, match=r"at update 505: loss = nan\. The checkpoint after update 504, the last"
+    ):
+        runs.train(config, 0, tmp_path, progress=False)
+    assert "504" in os.listdir(tmp_path / "checkpoints")
+    assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 504
+    with pytest.raises(runs.DivergedError, match=r"there was no good update"):
+        runs.train(Walk(breaks=1), 0, tmp_path / "new", progress=False)
 
 
 def test_a_run_that_never_gets_there_is_whole():
