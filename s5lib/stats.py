@@ -1,4 +1,4 @@
-"""Honest numbers from a handful of seeds: interquartile means, bootstrap intervals, normalised scores.
+"""Chapter 6. Honest numbers from a handful of seeds: interquartile means, bootstrap intervals, normalised scores.
 
 Scores are arrays (..., runs, tasks): one row for each independent run, which is one seed, and one column for each task.
 A vector is read as the runs of one task. Everything is NumPy in float64. The definitions are those of Agarwal et al. 2021

@@ -152,6 +152,15 @@ def test_positions_are_drawn_where_they_are():
     assert "rad/s" in hand.seen() and "<svg" not in hand.seen()
 
 
+def test_luck_is_drawn_anew_at_every_step():
+    hand = byhand.Hand(envs.make("NoisyPositionOnlyCartPoleEasy"))
+    errors = []
+    for _ in range(6):
+        hand.move(hand.best())
+        errors.append(float(hand.obs[0] - hand._state.physics[0]))
+    assert len(set(errors)) == 6
+
+
 def test_buttons_play_a_card_game(desk):
     table = desk("RepeatPreviousEasy")
     assert [move.description for move in table.moves] == list(games.SUITS)
