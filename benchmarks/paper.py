@@ -10,8 +10,9 @@ import jax.numpy as jnp
 from jax import lax
 
 from s5lib.discretize import zoh
+from s5lib.s5 import S5Stack
 
-__all__ = ["paper_operator", "paper_scan", "paper_stack"]
+__all__ = ["PaperStack", "paper_operator", "paper_scan", "paper_stack"]
 
 
 def paper_operator(left, right):
@@ -48,3 +49,15 @@ def paper_stack(params, carry, x, resets):
         x = x + value * jax.nn.sigmoid(gate)
         last.append(states[-1])
     return tuple(last), x
+
+
+class PaperStack(S5Stack):
+    """An ``S5Stack`` that computes as ``paper_stack`` does, acting too: same parameters, same values."""
+
+    def prepare(self):
+        return ()
+
+    def __call__(self, carry, x, resets=None, prepared=None):
+        if self.is_initializing():
+            return super().__call__(carry, x, resets)
+        return paper_stack(self.variables, carry, x, resets)
