@@ -165,7 +165,7 @@ def test_buttons_play_a_card_game(desk):
     table = desk("RepeatPreviousEasy")
     assert [move.description for move in table.moves] == list(games.SUITS)
     assert "random play earns -0.50, the best player +1.00" in table.said.value
-    assert "the last k suits" in table.page.children[0].value
+    assert "the last 4 suits" in table.page.children[0].value
     cards = table.hand._state.suits
     for _ in range(3):
         table.moves[0].click()

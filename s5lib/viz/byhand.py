@@ -279,7 +279,8 @@ class _Desk:
         self.moves, controls = self._moves(widgets)
         for button in (*self.moves, self.best, self.again):
             button.on_click(lambda button: self._act(button.does))
-        title = f"<b>{html.escape(about.name)}</b>. {html.escape(about.summary)}<br>To remember: {NEEDS[type(env).__name__]}."
+        need = NEEDS[type(env).__name__].replace(" k ", f" {getattr(env, 'k', '')} ")
+        title = f"<b>{html.escape(about.name)}</b>. {html.escape(about.summary)}<br>To remember: {need}."
         row = widgets.HBox([self.best, self.again, self.peek], layout={"flex_flow": "row wrap"})
         self.page = widgets.VBox([widgets.HTML(title), self.seen, controls, self.said, row, self.table])
         self._show()
@@ -362,7 +363,8 @@ class _Desk:
 
 
 def _button(widgets: Any, name: str, does: Callable[[], Any], width: str = "auto") -> Any:
-    button = widgets.Button(description=name, layout={"width": width})
+    layout = {"width": width} if width == "auto" else {"width": width, "padding": "0"}
+    button = widgets.Button(description=name, layout=layout)
     button.does = does
     return button
 
