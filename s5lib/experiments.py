@@ -75,58 +75,66 @@ HARD = (  # the RL paper's five, under the names that POPGym uses now
 )
 _LEVELS = {_kebab(family + level): family + level for family in _FAMILIES for level in ("Easy", "Medium", "Hard")}
 
-# Equal numbers of parameters, within three in a hundred, the Dense layer before the memory counted too.
-_MEMORIES: dict[str, dict[str, Any]] = {
+# Equal numbers of parameters in each set, within five in a hundred, the Dense layer before the memory counted too.
+_EASY: dict[str, dict[str, Any]] = {
     "s5": {"features": 64, "memory_options": (("state_size", 64), ("layers", 2), ("norm", "none"))},
     "gru": {"features": 74},
     "lstm": {"features": 64},
     "attention": {"features": 52, "memory_options": (("layers", 1), ("heads", 2), ("window", 128))},
     "none": {"features": 64, "memory_options": (("layers", 1),)},
 }
+_HARD: dict[str, dict[str, Any]] = {
+    "s5": {"features": 64, "memory_options": (("state_size", 256), ("layers", 2), ("norm", "none"))},
+    "gru": {"features": 115},
+    "lstm": {"features": 100},
+    "attention": {"features": 80, "memory_options": (("layers", 1), ("heads", 2), ("window", 128))},
+    "none": {"features": 100, "memory_options": (("layers", 1),)},
+}
 _CHAIN: dict[str, dict[str, Any]] = {
     "s5": {"features": 64, "memory_options": (("state_size", 64), ("layers", 1), ("norm", "none"))},
     "lstm": {"features": 45},
-    "attention": {"features": 36, "memory_options": (("layers", 1), ("heads", 2), ("window", 256))},
+    "attention": {"features": 36, "memory_options": (("layers", 1), ("heads", 2))},  # and a window of one episode
     "none": {"features": 45, "memory_options": (("layers", 1),)},
 }
 # Step sizes: for each memory the best of AGENT_TRIALS, as `tune` found them.
 AGENT_TRIALS = (2.5e-4, 5e-4, 1e-3, 2e-3)
 _LR = {"s5": 1e-3, "gru": 1e-3, "lstm": 1e-3, "attention": 5e-4, "none": 1e-3}
-_CHAIN_LR = {"s5": 2e-3, "lstm": 2e-3, "attention": 2e-3, "none": 2e-3}
+_CHAIN_LR = {"s5": 2e-3, "lstm": 2.5e-4, "attention": 2e-3, "none": 2e-3}
 
 
-def _popgym(task: str, memory: str, total_steps: int) -> PPOConfig:
-    """One recipe for every task of POPGym; only the number of steps differs."""
+def _popgym(task: str, memory: str) -> PPOConfig:
+    """One recipe for the Easy tasks; one for the others, with a larger memory, longer rollouts and more steps."""
+    sizes, num_steps, total_steps = (_EASY, 128, 1_000_000) if task in EASY else (_HARD, 256, 3_000_000)
     return PPOConfig(
-        env=_LEVELS[task], memory=memory, **_MEMORIES[memory], encoder=(64,), head=(64,),
-        num_envs=64, num_steps=128, total_steps=total_steps, lr=_LR[memory], anneal=True,
+        env=_LEVELS[task], memory=memory, **sizes[memory], encoder=(64,), head=(64,), num_envs=64, num_steps=num_steps,
+        total_steps=2_500_000 if task.endswith("-medium") else total_steps, lr=_LR[memory], anneal=True,
     )  # fmt: skip
 
 
 def _chain(length: int, memory: str) -> PPOConfig:
     """Memory length: whole episodes as rollouts, so that the gradient reaches from the answer back to the cue."""
-    return PPOConfig(
+    config = PPOConfig(
         env="MemoryChain", env_options=(("memory_length", length),), memory=memory, **_CHAIN[memory], encoder=(), head=(64,),
         num_envs=32, num_steps=length + 1, total_steps=EPISODES * (length + 1), previous_action=False,
         lr=_CHAIN_LR[memory], anneal=True, gae_lambda=0.5, ent_coef=0.01,
     )  # fmt: skip
-
-
-_STEPS = {**dict.fromkeys(EASY, 1_000_000), "repeat-previous-medium": 2_500_000, **dict.fromkeys(HARD, 4_000_000)}
+    if memory != "attention":
+        return config
+    return dataclasses.replace(config, memory_options=(*config.memory_options, ("window", length + 1)))
 
 
 def _agents() -> dict[str, PPOConfig]:
     found = {}
-    for task, steps in _STEPS.items():
-        for memory in ("s5",) if task == "repeat-previous-medium" else _MEMORIES:
-            found[f"{task}-{memory}"] = _popgym(task, memory, steps)
+    for task in (*EASY, *HARD):
+        for memory in _EASY:
+            found[f"{task}-{memory}"] = _popgym(task, memory)
     for task in HARD:
         found[f"{task}-s5-no-resets"] = dataclasses.replace(found[f"{task}-s5"], resets=False)
     for length in LENGTHS:
         for memory in _CHAIN:
             if memory != "attention" or length <= 256:
                 found[f"memory-length-{length}-{memory}"] = _chain(length, memory)
-    return found
+    return {**found, "repeat-previous-medium-s5": _popgym("repeat-previous-medium", "s5")}
 
 
 _CPU: dict[str, Any] = {**_DIGITS, **_agents()}
@@ -134,11 +142,10 @@ _CPU: dict[str, Any] = {**_DIGITS, **_agents()}
 # ------------------------------------------------------------------------------------------------ the papers' figures
 _LU = "Lu et al. 2023, appendix C: best epoch's mean return, 8 seeds, 15 M steps"
 _LU_CHAIN = "Lu et al. 2023, figure 1, read off by eye: 5 seeds, 10 000 episodes"
-_MORAD = "Morad et al. 2023, as Lu et al. 2023 quote it: best epoch's mean return, 3 trials, 15 M steps"
-_LU_TABLE = {  # S5, GRU, none, in the order of HARD
+_LU_TABLE: dict[str, tuple[float, ...]] = {  # S5, GRU, none, in the order of HARD
     "s5": (1.0, 0.28, 0.79, 0.55, 0.91), "gru": (1.0, 0.27, 0.75, 0.61, -0.46), "none": (0.26, 0.22, 0.41, 0.34, -0.48),
 }  # fmt: skip
-_LU_LENGTHS = {  # in the order of LENGTHS
+_LU_LENGTHS: dict[str, tuple[float, ...]] = {  # in the order of LENGTHS
     "s5": (1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.5, 0.0),
     "lstm": (1.0, 1.0, 0.85, 0.5, 0.1, 0.2, 0.35, 0.25, -0.05, 0.1),
     "attention": (1.0, 1.0, 1.0, 0.75, 1.0, 1.0, 1.0, 0.7, -0.25, 0.05),
@@ -290,7 +297,7 @@ TUNING_SEED = 100  # none of the stored runs has it
 def _tunable() -> dict[str, tuple[str, ...]]:
     """What ``tune`` takes: digits' experiments one by one; agents by suite and memory, each on some of its tasks."""
     digits = {name: (name,) for name in _DIGITS if not name.endswith("no-resets")}
-    popgym = {f"popgym-{memory}": tuple(f"{task}-{memory}" for task in TUNED_ON) for memory in _MEMORIES}
+    popgym = {f"popgym-{memory}": tuple(f"{task}-{memory}" for task in TUNED_ON) for memory in _EASY}
     chain = {f"memory-length-{memory}": (f"{TUNED_LENGTH}-{memory}",) for memory in _CHAIN}
     return {**digits, **popgym, **chain}
 
@@ -342,7 +349,7 @@ def _tuning_score(result: runs.Result) -> float:
         return result.final["accuracy"]
     if config.env == "MemoryChain":
         return float(np.mean(result.metrics["return"]))
-    about = describe(config.env, **dict(config.env_options))
+    about: Any = describe(config.env, **dict(config.env_options))
     return (result.final["return"] - about.random_return) / (about.best_return - about.random_return)
 
 
