@@ -245,7 +245,7 @@ def get(name: str, budget: str | None = None) -> Experiment:
 
 def _smoke_digits(config: DigitsConfig) -> DigitsConfig:
     tiny: dict[str, Any] = {"features": 16, "state_size": 16, "layers": 1, "blocks": 1, "num_updates": 2}
-    few = {"batch_size": 256} if config.task == "single" else {"batch_size": 8, "steps_per_update": 2}
+    few: dict[str, Any] = {"batch_size": 256} if config.task == "single" else {"batch_size": 8, "steps_per_update": 2}
     return dataclasses.replace(config, **tiny, **few)
 
 
