@@ -79,9 +79,13 @@ class RunFolder:
         Raises:
             RunFolderError: no checkpoint fits: the library has changed, or all are damaged.
         """
-        self.identity.setdefault("state", _layout(state))
         _same_form(self.path, self.identity, state)
-        write(self.path / "run.json", json.dumps(self.identity, indent=1))
+        if "state" not in self.identity:
+            self.identity["state"] = _layout(state)
+            try:
+                write(self.path / "run.json", json.dumps(self.identity, indent=1))
+            except OSError as error:
+                raise self._unwritten("run.json", error) from error
         ends = self._ends_of_rows()
         state, self.done = _newest(self.path, state, len(ends))
         for step in self.manager.all_steps():

@@ -204,9 +204,8 @@ def train(
         try:
             while done < total and not goal.reached:
                 state_then, fresh, broken = updates.advance(state, done, total, goal, bar)
-                folder.append(
-                    fresh
-                )  # before the state moves on: a checkpoint never knows of updates that the file lacks
+                # The metrics first: a checkpoint never knows of updates that their file lacks.
+                folder.append(fresh)
                 state, done = state_then, done + len(fresh)
                 for row in fresh:
                     rows.add(row)

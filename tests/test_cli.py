@@ -2,9 +2,11 @@
 
 import dataclasses
 import os
+import pathlib
 import re
 import subprocess
 import sys
+import tomllib
 
 import pytest
 
@@ -170,7 +172,7 @@ def test_a_mistake_is_said_in_one_line(run, monkeypatch, arguments, message):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["trian", "x"], ["trian", "Available subcommands", "train"]),
+        (["traim", "x"], ["traim", "Available subcommands", "train"]),
         (["train", "digits-s5", "--sed", "1"], ["--sed", "--seed"]),
         (["train"], ["NAME"]),
         (["train", "digits-s5", "--seed", "one"], ["--seed", "one"]),
@@ -248,6 +250,17 @@ def test_fields_take_values_of_their_own_kind():
     assert cli.with_fields(config, []) is config
     with pytest.raises(ValueError, match="no field 'seed_free'"):
         cli.with_fields(config, changes)
+
+
+def test_without_its_extra_the_command_line_says_how_to_get_it(monkeypatch, capsys):
+    from s5lib import __main__ as program
+
+    project = tomllib.loads((pathlib.Path(__file__).resolve().parents[1] / "pyproject.toml").read_text())["project"]
+    assert project["scripts"] == {"s5lib": f"{program.__name__}:{program.main.__name__}"}
+    monkeypatch.delattr("s5lib.cli", raising=False)
+    monkeypatch.setitem(sys.modules, "s5lib.cli", None)
+    assert program.main() == 1
+    assert "pip install 's5lib[cli]'" in capsys.readouterr().err
 
 
 @pytest.mark.slow
