@@ -545,7 +545,8 @@ def store(
     """Write a run to the folder of stored results: one small JSON, and for seed 0 its weights as one .npz.
 
     Metrics are thinned to 100 updates, the first and the last among them, and rounded to 4 digits (counts are not). Where
-    there is a return, the metrics are those that tell how an agent learnt: ``RL_METRICS``.
+    there is a return, the metrics are those that tell how an agent learnt, ``RL_METRICS``, and ``final`` gains the best
+    and the mean over all updates of an update's mean return: ``return_best_update`` and ``return_mean_update``.
 
     Args:
         name: the experiment's name.
@@ -559,7 +560,10 @@ def store(
     folder = results_folder() if folder is None else pathlib.Path(folder)
     count = len(result.metrics["update"])
     kept = np.unique(np.linspace(0, count - 1, min(count, POINTS_STORED)).round().astype(int))
-    chosen = ("update", *RL_METRICS) if "return" in result.metrics else tuple(result.metrics)
+    chosen, final = tuple(result.metrics), dict(result.final)
+    if "return" in result.metrics:
+        chosen, returns = ("update", *RL_METRICS), result.metrics["return"]
+        final |= {"return_best_update": float(np.max(returns)), "return_mean_update": float(np.mean(returns))}
     record = {
         "name": name,
         "budget": budget,
@@ -567,7 +571,7 @@ def store(
         "hash": config_hash(result.config),
         "config": _described(result.config),
         "stopped_early": result.stopped_early,
-        "final": result.final,
+        "final": final,
         "metrics": {
             metric: [_short(value) for value in values[kept].tolist()]
             for metric, values in result.metrics.items()

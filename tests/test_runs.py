@@ -248,6 +248,7 @@ def test_a_stored_agent_keeps_what_tells_how_it_learnt(tmp_path):
     assert record["stopped_early"] and record["metrics"] == {
         "update": [1, 2], "return": [0.3333, 0.6667], "steps": [12345678, 24691356], "wall_time": [0.1235, 12350.0],
     }  # fmt: skip
+    assert record["final"] == {"return": 0.5, "return_best_update": 2 / 3, "return_mean_update": 0.5}
 
 
 def test_until_stops_a_run_which_then_stays_stopped(tmp_path):
