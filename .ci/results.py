@@ -1,0 +1,86 @@
+"""Write the tables of book/results.md from the stored runs: python .ci/results.py [--check]"""
+
+import re
+import sys
+from collections.abc import Sequence
+
+import numpy as np
+from chapters import ROOT
+
+from s5lib import experiments, runs
+
+PAGE = ROOT / "book/results.md"
+MEMORIES = ("s5", "s5-no-resets", "gru", "lstm", "attention", "none")
+
+
+def minutes(stored: list[runs.Result]) -> float:
+    """Processor minutes that a run took, on average."""
+    return float(np.mean([result.metrics["cpu_time"][-1] for result in stored])) / 60
+
+
+def digits_table() -> list[str]:
+    """One row an experiment of chapter 4."""
+    lines = [
+        "| experiment | seeds | parameters | updates | held-out accuracy: mean (each seed) | processor minutes a run |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name in (name for name in runs.stored_names() if name.startswith(("digits", "packed"))):
+        stored = runs.stored(name)
+        scores = [result.final["accuracy"] for result in stored]
+        row = [f"`{name}`", len(stored), f"{stored[0].final['parameters']:.0f}", stored[0].config["num_updates"]]
+        row += [f"{np.mean(scores):.3f} ({', '.join(f'{score:.3f}' for score in scores)})", f"{minutes(stored):.1f}"]
+        lines.append("| " + " | ".join(map(str, row)) + " |")
+    return lines
+
+
+def agents_table(tasks: Sequence[str]) -> list[str]:
+    """One row a task, one column a memory: mean return over the seeds, the lowest and the highest; minutes of a run."""
+    stored = set(runs.stored_names())
+    memories = [memory for memory in MEMORIES if any(f"{task}-{memory}" in stored for task in tasks)]
+    lines = ["| task | million steps | " + " | ".join(memories) + " |", "|---|---|" + "---|" * len(memories)]
+    for task in tasks:
+        found = {memory: runs.stored(f"{task}-{memory}") for memory in memories if f"{task}-{memory}" in stored}
+        if not found:
+            continue
+        steps = next(iter(found.values()))[0].config["total_steps"] / 1e6
+        row = [f"`{task}`", f"{steps:.3g}"]
+        for memory in memories:
+            scores = [result.final["return"] for result in found.get(memory, [])]
+            spread = f" ({min(scores):.2f} to {max(scores):.2f}); {minutes(found[memory]):.1f}" if scores else ""
+            row.append(f"{np.mean(scores):.2f}{spread}" if scores else "")
+        lines.append("| " + " | ".join(row) + " |")
+    return lines
+
+
+TABLES = {
+    "digits": digits_table,
+    "memory length": lambda: agents_table([f"memory-length-{length}" for length in experiments.LENGTHS]),
+    "hard": lambda: agents_table([*experiments.HARD, "repeat-previous-medium"]),
+    "easy": lambda: agents_table(experiments.EASY),
+}
+
+
+def rewritten(page: str) -> str:
+    """The page with each table between its two comments as it should be."""
+    for name, table in TABLES.items():
+        marks = rf"(<!-- table: {name} -->\n).*?(<!-- end -->)"
+        if not re.search(marks, page, flags=re.S):
+            raise SystemExit(f"{PAGE.name} has no place for the table {name!r}")
+        text = "\n".join(table()) + "\n"
+        page = re.sub(marks, lambda match, text=text: f"{match[1]}\n{text}\n{match[2]}", page, flags=re.S)
+    return page
+
+
+def main() -> int:
+    page = PAGE.read_text()
+    wanted = rewritten(page)
+    if "--check" in sys.argv:
+        if page != wanted:
+            print("book/results.md differs from the stored runs: python .ci/results.py writes its tables")
+        return int(page != wanted)
+    PAGE.write_text(wanted)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
