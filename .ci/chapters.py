@@ -23,6 +23,7 @@ NEEDS = {
     "02-discretisation": Needs(cpu_minutes=1, gpu_minutes=1),
     "03-resettable-scan": Needs(cpu_minutes=2, gpu_minutes=2),
     "04-s5-layer": Needs(cpu_minutes=4, gpu_minutes=4),
+    "05-memory-under-ppo": Needs(smoke_minutes=2, cpu_minutes=4, gpu_minutes=6),
     "environments": Needs(smoke_minutes=2, cpu_minutes=2, gpu_minutes=2),
 }
 
