@@ -24,6 +24,7 @@ NEEDS = {
     "03-resettable-scan": Needs(cpu_minutes=2, gpu_minutes=2),
     "04-s5-layer": Needs(cpu_minutes=4, gpu_minutes=4),
     "05-memory-under-ppo": Needs(smoke_minutes=2, cpu_minutes=4, gpu_minutes=6),
+    "06-popgym": Needs(cpu_minutes=8, gpu_minutes=8),
     "environments": Needs(smoke_minutes=2, cpu_minutes=2, gpu_minutes=2),
 }
 
