@@ -213,6 +213,24 @@ def test_gru_and_lstm_equal_flax(case, cell):
 
 
 @pytest.mark.parametrize("case, cell", [("gru", nn.GRUCell), ("lstm", nn.OptimizedLSTMCell)])
+def test_gradients_of_gru_and_lstm_equal_those_that_jax_derives_from_flax(case, cell):
+    _, apply, params, x, resets, carry = made(case)
+
+    def theirs(params, carry, x, resets):
+        ends = []
+        for layer in range(2):
+            end, x = stepped(cell(H), params["params"][f"cell_{layer}"], carry[layer], x, resets)
+            ends.append(end)
+        return tuple(ends), x
+
+    def loss(read, params, carry, x):
+        return sum(jnp.sum(jnp.sin(3 * leaf)) for leaf in jax.tree.leaves(read(params, carry, x, resets)))
+
+    ours, expected = (jax.jit(jax.grad(partial(loss, read), argnums=(0, 1, 2))) for read in (apply, theirs))
+    close(ours(params, carry, x), expected(params, carry, x))
+
+
+@pytest.mark.parametrize("case, cell", [("gru", nn.GRUCell), ("lstm", nn.OptimizedLSTMCell)])
 def test_gru_and_lstm_start_as_flax_but_for_the_forget_bias(case, cell):
     memory, _, _, x, _, carry = made(case)
     params = jax.jit(memory.init)(jax.random.key(0), carry, x)["params"]["cell_0"]
