@@ -89,11 +89,11 @@ def test_flags_that_contradict_each_other():
 
 def test_sweep_draws_every_seed_and_the_means():
     ax = plt.figure().add_subplot()
-    agents.sweep(ax, {8: [0.5, 1.0], 2: [1.0], 4: []}, "lstm", shift=1.1)
+    agents.sweep(ax, {8: [0.5, 1.0, 1.0], 2: [1.0], 4: []}, "lstm", shift=1.1)
     line, *points = ax.lines
-    assert list(line.get_xdata()) == [2, 8] and np.allclose(line.get_ydata(), [1.0, 0.75])
-    assert line.get_color() == METHODS["lstm"]["color"] and line.get_label() == "LSTM (1 to 2 seeds)"
-    assert [list(dots.get_ydata()) for dots in points] == [[1.0], [0.5, 1.0]]
+    assert list(line.get_xdata()) == [2, 8] and np.allclose(line.get_ydata(), [1.0, 2.5 / 3])
+    assert line.get_color() == METHODS["lstm"]["color"] and line.get_label() == "LSTM (1 to 3 seeds)"
+    assert [list(dots.get_ydata()) for dots in points] == [[1.0], [0.5, 1.0, 1.0]]
     assert np.allclose(points[1].get_xdata(), 8.8)
     assert ax.get_xscale() == "log"
 

@@ -144,3 +144,4 @@ def test_ratio_gap():
         ],
         stub=stub,
     )
+    assert "acted from" in checks.check_ratio_gap(lambda *a: ratio_gap(*a, carry=stored)).message
