@@ -181,7 +181,7 @@ def _ratios(resets: bool) -> np.ndarray:
 
 @graded
 def check_ratio_gap(answer: Callable) -> str:
-    """Exercise 05-4: |ratio - 1| over time when training starts from an empty carry."""
+    """Exercise 05-4: how far the ratio is from 1, over time, when training starts from an empty carry."""
     agent, params, rollout, _ = _full_memories()
     each = _ratios(True)
     gap, right = np.abs(each - 1), np.abs(each - 1).mean(1)
