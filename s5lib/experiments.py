@@ -104,10 +104,10 @@ _CHAIN_LR = {"s5": 2e-3, "lstm": 2.5e-4, "attention": 2e-3, "none": 2e-3}
 
 def _popgym(task: str, memory: str) -> PPOConfig:
     """One recipe for the Easy tasks; one for the others, with a larger memory, longer rollouts and more steps."""
-    sizes, num_steps, total_steps = (_EASY, 128, 1_000_000) if task in EASY else (_HARD, 256, 3_000_000)
+    sizes, num_steps, total_steps = (_EASY, 128, 1_000_000) if task in EASY else (_HARD, 256, 2_000_000)
     return PPOConfig(
         env=_LEVELS[task], memory=memory, **sizes[memory], encoder=(64,), head=(64,), num_envs=64, num_steps=num_steps,
-        total_steps=2_500_000 if task.endswith("-medium") else total_steps, lr=_LR[memory], anneal=True,
+        total_steps=total_steps, lr=_LR[memory], anneal=True,
     )  # fmt: skip
 
 
