@@ -47,8 +47,8 @@ def test_value_ahead():
             value_ahead,
             lambda *a: np.asarray(value_ahead(*a)),
             # where an episode terminated both values are masked, so what was read there does not matter
-            lambda read, carry, next_obs, final, te, tr: jnp.where(
-                te, 0, read(carry, jnp.where(tr, final, next_obs), jnp.zeros_like(tr))[1]
+            lambda read, carry, next_obs, final, over, cut: jnp.where(
+                over, 0, read(carry, jnp.where(cut, final, next_obs), jnp.zeros_like(cut))[1]
             ),
         ],
         wrong=[
@@ -93,19 +93,21 @@ def library_gae(reward, value, terminated, truncated, final_value, last_value, g
 
 def test_gae_from_flags():
     def ahead(rule):
-        return lambda r, v, te, tr, fv, *rest: gae_loop(
-            r, v, te, tr, fv, *rest, ahead=lambda following: rule(te, tr, fv, following)
+        return lambda r, v, over, cut, fv, *rest: gae_loop(
+            r, v, over, cut, fv, *rest, ahead=lambda following: rule(over, cut, fv, following)
         )
 
     assert_graded(
         checks.check_gae_from_flags,
         right=[gae_loop, library_gae],
         wrong=[
-            ahead(lambda te, tr, fv, following: np.where(te | tr, 0, following)),
-            ahead(lambda te, tr, fv, following: np.where(te, 0, following)),
-            ahead(lambda te, tr, fv, following: np.where(tr, fv, following)),
-            ahead(lambda te, tr, fv, following: np.where(tr, fv, np.where(te, 0, following))),
-            ahead(lambda te, tr, fv, following: np.where(te, 0, np.where(tr, fv, np.r_[following[:-1], 0 * fv[:1]]))),
+            ahead(lambda over, cut, fv, following: np.where(over | cut, 0, following)),
+            ahead(lambda over, cut, fv, following: np.where(over, 0, following)),
+            ahead(lambda over, cut, fv, following: np.where(cut, fv, following)),
+            ahead(lambda over, cut, fv, following: np.where(cut, fv, np.where(over, 0, following))),
+            ahead(
+                lambda over, cut, fv, following: np.where(over, 0, np.where(cut, fv, np.r_[following[:-1], 0 * fv[:1]]))
+            ),
             lambda *a: gae_loop(*a, stops=a[2]),
             lambda *a: gae_loop(*a, stops=np.zeros_like(a[2])),
             lambda *a: gae_loop(*a, decay=a[6]),
