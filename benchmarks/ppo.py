@@ -7,7 +7,8 @@ An update is a rollout, its advantages and 4 passes over it in 4 minibatches, on
 experiments': 64 wide, two layers, 64 environments for 128 steps. "paper" is the same network with the same parameters as
 "s5", computed as in paper.py; both must give the same losses before they are timed. Medians of interleaved repetitions from
 one state, compile time not counted. The ceilings are measured in the same process: a square float32 matrix product, and a
-sum of two large arrays.
+sum of two large arrays. Rollout and one gradient are timed by themselves, so their shares of an update can add up to a little
+more than all of it.
 """
 
 import argparse
