@@ -290,7 +290,7 @@ def run(
 
 # ------------------------------------------------------------------------------------------------------------- tuning
 TUNED_ON = ("count-recall-easy", "noisy-position-only-pendulum-easy", "repeat-previous-easy")
-TUNED_LENGTH = "memory-length-64"
+TUNED_LENGTHS = ("memory-length-64", "memory-length-256")
 TUNING_SEED = 100  # none of the stored runs has it
 
 
@@ -298,7 +298,7 @@ def _tunable() -> dict[str, tuple[str, ...]]:
     """What ``tune`` takes: digits' experiments one by one; agents by suite and memory, each on some of its tasks."""
     digits = {name: (name,) for name in _DIGITS if not name.endswith("no-resets")}
     popgym = {f"popgym-{memory}": tuple(f"{task}-{memory}" for task in TUNED_ON) for memory in _EASY}
-    chain = {f"memory-length-{memory}": (f"{TUNED_LENGTH}-{memory}",) for memory in _CHAIN}
+    chain = {f"memory-length-{memory}": tuple(f"{task}-{memory}" for task in TUNED_LENGTHS) for memory in _CHAIN}
     return {**digits, **popgym, **chain}
 
 
@@ -307,7 +307,7 @@ def tune(name: str, out: str | os.PathLike, progress: bool = True) -> dict[str, 
 
     Digits: ``TRIALS``, scored by accuracy on a validation part. Agents: the step sizes ``AGENT_TRIALS``, with a seed that no
     stored run has; on POPGym scored by the final return, normalised (0 random play, 1 best), over three Easy tasks; on
-    memory length by the mean return over the whole run, which counts how soon it was learnt.
+    memory length by the mean return over the whole run, which counts how soon it was learnt, over two lengths.
 
     Args:
         name: "digits-s5", "packed-gru" and so on; "popgym-<memory>"; or "memory-length-<memory>".

@@ -4,6 +4,8 @@ Everything but ``timescale_init`` is NumPy in float64: these matrices are built 
 ill-conditioned enough that single precision would show.
 """
 
+from functools import cache
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -157,13 +159,18 @@ def hippo_eig(N: int, blocks: int = 1, conjugate: bool = True) -> tuple[np.ndarr
     """
     blocks = check_positive_int("blocks", blocks)
     N = check_positive_int("N", N, multiple_of=2 * blocks if conjugate else blocks)
-    size = N // blocks
+    w, V = _frequencies(N // blocks)
+    if conjugate:
+        w, V = w[len(w) // 2 :], V[:, len(w) // 2 :]
+    return np.tile(-0.5 + 1j * w, blocks), scipy.linalg.block_diag(*[V] * blocks)
+
+
+@cache  # every trace of an S5 layer asks again, and on a busy machine the threads of eigh take a second
+def _frequencies(size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Frequencies of the normal part, ascending, and its eigenvectors, each with a real positive first entry."""
     S = hippo_normal(size)
     w, V = np.linalg.eigh(-1j * (S - S.T) / 2)
-    if conjugate:
-        w, V = w[size // 2 :], V[:, size // 2 :]
-    V = V * (np.abs(V[:1]) / V[:1])
-    return np.tile(-0.5 + 1j * w, blocks), scipy.linalg.block_diag(*[V] * blocks)
+    return w, V * (np.abs(V[:1]) / V[:1])
 
 
 def timescale_init(key: jax.Array, shape: tuple[int, ...], step_min: float = 0.001, step_max: float = 0.1) -> jax.Array:
