@@ -181,8 +181,7 @@ _PAPER_CHAIN: dict[str, Any] = {  # bsuite's actor-critic: one pass over each ro
 # Whose final weights are stored too, for read-outs and for watching them play.
 WEIGHTS = (
     *_DIGITS, "memory-length-128-s5", "memory-length-1024-s5", "repeat-previous-easy-s5", "repeat-previous-easy-none",
-    "repeat-previous-hard-s5", "repeat-previous-hard-gru", "noisy-position-only-pendulum-hard-s5",
-    *(f"{task}-s5" for task in EASY if not task.startswith("repeat-previous")),
+    "repeat-previous-hard-s5", "repeat-previous-hard-gru",
 )  # fmt: skip
 
 
