@@ -46,7 +46,7 @@ def agents_table(tasks: Sequence[str]) -> list[str]:
         row = [f"`{task}`", f"{steps:.3g}"]
         for memory in memories:
             scores = [result.final["return"] for result in found.get(memory, [])]
-            spread = f" ({min(scores):.2f} to {max(scores):.2f}); {minutes(found[memory]):.1f}" if scores else ""
+            spread = f" ({min(scores):.2f} to {max(scores):.2f}); {minutes(found[memory]):.1g}" if scores else ""
             row.append(f"{np.mean(scores):.2f}{spread}" if scores else "")
         lines.append("| " + " | ".join(row) + " |")
     return lines

@@ -99,7 +99,7 @@ _CHAIN: dict[str, dict[str, Any]] = {
 # Step sizes: for each memory the best of AGENT_TRIALS, as `tune` found them.
 AGENT_TRIALS = (2.5e-4, 5e-4, 1e-3, 2e-3, 4e-3, 8e-3)
 _LR = {"s5": 4e-3, "gru": 4e-3, "lstm": 4e-3, "attention": 2e-3, "none": 1e-3}
-_CHAIN_LR = {"s5": 4e-3, "lstm": 2.5e-4, "attention": 1e-3, "none": 8e-3}
+_CHAIN_LR = {"s5": 4e-3, "lstm": 2.5e-4, "attention": 5e-4, "none": 8e-3}
 
 
 def _popgym(task: str, memory: str) -> PPOConfig:
