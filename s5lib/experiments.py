@@ -19,6 +19,7 @@ from s5lib import runs
 from s5lib.config import BUDGETS, Experiment, check_choice
 from s5lib.config import budget as budget_in_force
 from s5lib.envs import describe
+from s5lib.envs.popgym import FAMILIES
 from s5lib.ppo import PPOConfig
 from s5lib.supervised import DigitsConfig
 
@@ -54,18 +55,12 @@ _DIGITS = {
 LENGTHS = (4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048)  # the RL paper's memory lengths
 EPISODES = 5_000  # of each; the paper's and bsuite's 10 000 are the paper budget
 
-_FAMILIES = (
-    "Autoencode", "Battleship", "Concentration", "CountRecall", "HigherLower", "LabyrinthEscape", "LabyrinthExplore",
-    "MineSweeper", "MultiarmedBandit", "NoisyPositionOnlyCartPole", "NoisyPositionOnlyPendulum", "PositionOnlyCartPole",
-    "PositionOnlyPendulum", "RepeatFirst", "RepeatPrevious", "VelocityOnlyCartPole",
-)  # fmt: skip
-
 
 def _kebab(name: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name.replace("CartPole", "Cartpole")).lower()
 
 
-EASY = tuple(_kebab(family) + "-easy" for family in _FAMILIES)
+EASY = tuple(_kebab(family) + "-easy" for family in FAMILIES)
 HARD = (  # the RL paper's five, under the names that POPGym uses now
     "position-only-cartpole-hard",
     "noisy-position-only-cartpole-hard",
@@ -73,7 +68,7 @@ HARD = (  # the RL paper's five, under the names that POPGym uses now
     "noisy-position-only-pendulum-hard",
     "repeat-previous-hard",
 )
-_LEVELS = {_kebab(family + level): family + level for family in _FAMILIES for level in ("Easy", "Medium", "Hard")}
+_LEVELS = {_kebab(family + level): family + level for family in FAMILIES for level in ("Easy", "Medium", "Hard")}
 
 # Equal numbers of parameters in each set, within five in a hundred, the Dense layer before the memory counted too.
 _EASY: dict[str, dict[str, Any]] = {
