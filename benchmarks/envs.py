@@ -11,16 +11,15 @@ beforehand. Medians of interleaved repetitions; compile time is not counted. ``o
 import argparse
 import itertools
 import json
-import os
 import pathlib
 import statistics
-import subprocess
 import sys
 import time
 import warnings
 from collections.abc import Callable
 
 import numpy as np
+from measure import on_cores, pin
 
 RESULT = pathlib.Path(__file__).parents[1] / "book/results/envs-speed.json"
 SIZES = (1, 64, 1024)
@@ -119,33 +118,25 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--worker", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.worker:  # a process of its own, because JAX starts its threads once
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.worker])
+    if options.worker:
+        pin(options.worker)
         sizes = SIZES if options.worker > 1 else SIZES[-1:]
         for name in options.names:
-            print(json.dumps({"name": name} | measure(name, sizes, options.repetitions)), flush=True)
+            row = measure(name, sizes, options.repetitions)
+            ratio = row["ours_1024"] / row["original"]
+            print(f"{options.worker} core(s), {name}: {ratio:.0f}x", file=sys.stderr, flush=True)
+            print(json.dumps({"name": name} | row))
         return
 
     from s5lib.envs import env_names
     from s5lib.runs import provenance
 
     names = options.names or env_names()
-    found: dict[int, dict[str, dict]] = {}
-    for cores in (2, 1):
-        command = [sys.executable, __file__, *names, "--worker", str(cores), "--repetitions", str(options.repetitions)]
-        environment = os.environ | {"JAX_PLATFORMS": "cpu"}
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
-        found[cores] = {}
-        for line in process.stdout or ():
-            row = json.loads(line)
-            found[cores][row["name"]] = row
-            print(
-                f"{cores} core(s), {row['name']}: {row['ours_1024'] / row['original']:.0f}x",
-                file=sys.stderr,
-                flush=True,
-            )
-        if process.wait():
-            raise SystemExit(f"the worker on {cores} core(s) failed")
+    repetitions = str(options.repetitions)
+    found = {
+        cores: {row["name"]: row for row in on_cores(__file__, cores, *names, "--repetitions", repetitions)}
+        for cores in (2, 1)
+    }
     rows = []
     for name in names:
         row, alone = found[2][name], found[1][name]

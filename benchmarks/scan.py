@@ -9,12 +9,12 @@ over interleaved repetitions with compile time apart; ratios hold better than ti
 
 import argparse
 import json
-import os
 import pathlib
 import statistics
-import subprocess
 import sys
 import time
+
+from measure import on_cores, pin
 
 HERE = pathlib.Path(__file__).parent
 B, P = 16, 128
@@ -163,7 +163,7 @@ def main() -> None:
     options = parser.parse_args()
     lengths = [1024] if options.quick else list(LENGTHS)
     if options.worker:
-        os.sched_setaffinity(0, range(options.worker))  # before JAX starts its threads
+        pin(options.worker)
         print(json.dumps(measure(lengths, options.repetitions)))
         return
     from s5lib.runs import provenance
@@ -173,12 +173,7 @@ def main() -> None:
     ]
     for cores in (1, 2):
         print(f"{cores} core(s):", file=sys.stderr)
-        command = [sys.executable, __file__, "--worker", str(cores), "--repetitions", str(options.repetitions)]
-        environment = os.environ | {"JAX_PLATFORMS": "cpu", "JAX_ENABLE_COMPILATION_CACHE": "false"}
-        done = subprocess.run(
-            command + ["--quick"] * options.quick, stdout=subprocess.PIPE, check=True, env=environment
-        )
-        result = json.loads(done.stdout)
+        (result,) = on_cores(__file__, cores, "--repetitions", str(options.repetitions), *["--quick"] * options.quick)
         page.append(table(result, cores))
     legend = (
         "ratios are the paper's time over ours. \"autodiff\" is the sequential loop under JAX's own gradient; "

@@ -18,8 +18,8 @@ chapter  module         what it holds
 all      config         the budget in force, the Experiment record
 all      checkpoints    a run's folder: whose run, its metrics, its checkpoints
 all      runs           training outside jit: progress, early stop, resume; stored runs
-all      experiments    named experiments: a config per budget and the number to expect
 all      stats          interquartile mean, bootstrap intervals, normalised scores
+all      experiments    named experiments: a config per budget and the number to expect
 all      viz            figure style, state heat maps, unit disc, explore()
 all      checks         graders for the exercises
 all      cli            the command line: s5lib train, eval, list, results

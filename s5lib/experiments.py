@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from s5lib import runs
+from s5lib import runs, stats
 from s5lib.config import BUDGETS, Experiment, check_choice
 from s5lib.config import budget as budget_in_force
 from s5lib.envs import describe
@@ -344,7 +344,7 @@ def _tuning_score(result: runs.Result) -> float:
     if config.env == "MemoryChain":
         return float(np.mean(result.metrics["return"]))
     about: Any = describe(config.env, **dict(config.env_options))
-    return (result.final["return"] - about.random_return) / (about.best_return - about.random_return)
+    return float(stats.normalised_scores(result.final["return"], about.random_return, about.best_return))
 
 
 def tuning() -> dict[str, Any]:

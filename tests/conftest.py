@@ -12,3 +12,19 @@ jax.config.update("jax_numpy_rank_promotion", "allow")
 cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "s5lib-jax"
 jax.config.update("jax_compilation_cache_dir", str(cache))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+import pytest
+
+
+@pytest.fixture
+def book_style():
+    """The book's figure style, and everything as it was after the test."""
+    import matplotlib
+    import matplotlib.pyplot as plt
+
+    from s5lib.viz import use_style
+
+    use_style()
+    yield
+    plt.close("all")
+    matplotlib.rcdefaults()

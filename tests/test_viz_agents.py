@@ -8,19 +8,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from s5lib.viz import METHODS, agents, use_style
+from s5lib.viz import METHODS, agents
 
 RESETS = np.array([1, 0, 0, 1, 0, 1], bool)
 TERMINATED = np.array([0, 0, 1, 0, 0, 0], bool)
 TRUNCATED = np.array([0, 0, 0, 0, 1, 0], bool)
 
 
-@pytest.fixture(autouse=True)
-def style():
-    use_style()
-    yield
-    plt.close("all")
-    matplotlib.rcdefaults()
+pytestmark = pytest.mark.usefixtures("book_style")
 
 
 def drawn(moment=None):

@@ -17,17 +17,12 @@ from bs4 import BeautifulSoup
 from matplotlib.colors import to_hex
 
 from s5lib import envs, ppo
-from s5lib.viz import games, pieces, use_style
+from s5lib.viz import games, pieces
 
 NAMES = [name for name in envs.env_names() if name.endswith(("Easy", "MemoryChain"))]
 
 
-@pytest.fixture(autouse=True)
-def style():
-    use_style()
-    yield
-    plt.close("all")
-    matplotlib.rcdefaults()
+pytestmark = pytest.mark.usefixtures("book_style")
 
 
 @cache
