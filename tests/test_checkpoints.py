@@ -236,7 +236,7 @@ def test_a_system_that_takes_no_more_bytes_leaves_the_last_checkpoint_whole(tmp_
     root = str(pathlib.Path(__file__).resolve().parents[1])
     code = LIMITED.format(root=root, out=str(tmp_path))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
-    said = [line for line in done.stderr.splitlines() if line.startswith("OSError")]  # orbax's threads may speak after it
+    said = [line for line in done.stderr.splitlines() if line.startswith("OSError")]  # orbax may speak after it
     assert done.returncode == 1 and len(said) == 1, done.stderr
     assert "cannot write a checkpoint" in said[0] and "The checkpoint after update 1 is whole" in said[0]
     assert steps_in(tmp_path) == [1]
