@@ -1,7 +1,7 @@
 """Named experiments: a config for each budget, the number to expect, and where that number comes from.
 
 A name is ``<task>-<memory>``: ``digits-gru``, ``memory-length-512-s5``, ``repeat-previous-hard-lstm``. ``-s5-no-resets`` is the
-ablation that is never told where episodes open. ``python -m s5lib.experiments`` runs them at the cpu budget, several seeds
+ablation that is never told where episodes open, ``-s5-wide`` a larger S5 with a step size of its own. ``python -m s5lib.experiments`` runs them at the cpu budget, several seeds
 each, resumably, and stores the results.
 """
 
@@ -125,6 +125,12 @@ def _agents() -> dict[str, PPOConfig]:
             found[f"{task}-{memory}"] = _popgym(task, memory)
     for task in HARD:
         found[f"{task}-s5-no-resets"] = dataclasses.replace(found[f"{task}-s5"], resets=False)
+    # Where S5 of equal size stays under the paper's S5: twice as wide, a smaller step, half as many steps again.
+    narrow = found["noisy-position-only-pendulum-hard-s5"]
+    wide = (("state_size", 128), ("layers", 2), ("norm", "none"))
+    found["noisy-position-only-pendulum-hard-s5-wide"] = dataclasses.replace(
+        narrow, features=128, memory_options=wide, encoder=(128,), head=(128,), total_steps=3_000_000, lr=5e-4
+    )
     for length in LENGTHS:
         for memory in _CHAIN:
             if memory != "attention" or length <= 256:
@@ -230,7 +236,7 @@ def get(name: str, budget: str | None = None) -> Experiment:
     if budget == "gpu":
         larger = dataclasses.replace(config, num_envs=4 * config.num_envs, total_steps=4 * config.total_steps)
         return Experiment(name, budget, larger, metric, None, "no number: never run")
-    task = name.removesuffix("-no-resets").removesuffix(f"-{config.memory}")
+    task = re.sub(f"-{config.memory}(-no-resets|-wide)?$", "", name)
     expected, source = PUBLISHED.get(task, {}).get(config.memory, (None, "no number: the paper reports none"))
     if not config.resets:
         expected, source = None, "no number: the paper reports the ablation over all five tasks only"

@@ -97,11 +97,22 @@ def memory_parameters(config):
 
 @pytest.mark.parametrize("task", ["repeat-previous-easy", "memory-length-64", "position-only-pendulum-hard"])
 def test_agents_differ_in_their_memory_alone_and_have_equal_parameters(task):
-    configs = [experiments.get(name, "cpu").config for name in experiments.names(task) if "no-resets" not in name]
+    equal = [name for name in experiments.names(task) if not name.endswith(("no-resets", "wide"))]
+    configs = [experiments.get(name, "cpu").config for name in equal]
     assert len(configs) >= 4
     assert same_but({"memory", "features", "memory_options", "lr"}, *configs)
     counts = [memory_parameters(config) for config in configs]
     assert max(counts) < 1.05 * min(counts), counts
+
+
+def test_the_wide_one_is_named_where_equal_parameters_are_left():
+    narrow, wide = (
+        experiments.get(f"noisy-position-only-pendulum-hard-s5{end}", "cpu").config for end in ("", "-wide")
+    )
+    assert same_but({"features", "memory_options", "encoder", "head", "total_steps", "lr"}, narrow, wide)
+    assert wide.total_steps <= 5_000_000
+    paper = [experiments.get(f"noisy-position-only-pendulum-hard-s5{end}", "paper") for end in ("", "-wide")]
+    assert paper[0].config == paper[1].config and paper[0].expected == paper[1].expected == 0.55
 
 
 @pytest.mark.parametrize("name", ["digits-s5", "digits-gru", "packed-s5", "packed-gru"])
@@ -118,7 +129,7 @@ def test_each_reader_of_digits_is_the_one_that_tuning_chose(name):
     "suite, tasks", [("popgym", (*experiments.EASY, *experiments.HARD)), ("memory-length", CHAINS)]
 )
 def test_each_agent_has_the_step_size_that_tuning_chose(suite, tasks):
-    for name in (name for task in tasks for name in experiments.names(f"{task}-")):
+    for name in (name for task in tasks for name in experiments.names(f"{task}-") if not name.endswith("wide")):
         config = experiments.get(name, "cpu").config
         trials = experiments.tuning()[f"{suite}-{config.memory}"]
         assert [trial["lr"] for trial in trials["trials"]] == list(experiments.AGENT_TRIALS)
