@@ -1,8 +1,8 @@
 """Named experiments: a config for each budget, the number to expect, and where that number comes from.
 
 A name is ``<task>-<memory>``: ``digits-gru``, ``memory-length-512-s5``, ``repeat-previous-hard-lstm``. ``-s5-no-resets`` is the
-ablation that is never told where episodes open, ``-s5-wide`` a larger S5 with a step size of its own. ``python -m s5lib.experiments`` runs them at the cpu budget, several seeds
-each, resumably, and stores the results.
+ablation that is never told where episodes open, ``-s5-wide`` a larger S5 with a step size of its own. ``python -m
+s5lib.experiments`` runs them at the cpu budget, several seeds each, resumably, and stores the results.
 """
 
 import argparse

@@ -382,8 +382,7 @@ def test_show_source(displayed):
     whole, short, plain = displayed
     assert "In two lines." in repr(whole) and repr(short) == "@jax.jit\ndef doubled(x):\n    return 2 * x\n"
     assert "def line" in repr(plain)
-    text = BeautifulSoup(short._repr_html_(), "html.parser").get_text()
-    assert text.strip() == repr(short).strip()
+    assert short._repr_markdown_() == f"```python\n{short!r}```"
     with pytest.raises(TypeError, match="fn must be a function or class written in Python"):
         viz.show_source(len)
 

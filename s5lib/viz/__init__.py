@@ -150,14 +150,20 @@ def show_source(fn: Callable, docstring: bool = True) -> None:
         raise TypeError(f"fn must be a function or class written in Python; got {fn!r}") from error
     if not docstring:
         source = _without_docstring(source)
-    pygments, lexers, formatters = (require(f"pygments{part}", "viz") for part in ("", ".lexers", ".formatters"))
-    css = (
-        "background:#f7f7f7;color:#1f2328;margin:.5em 0;padding:.8em;border-radius:.25em;overflow-x:auto;font-size:.9em"
-    )
-    code = pygments.highlight(
-        source, lexers.PythonLexer(), formatters.HtmlFormatter(noclasses=True, nowrap=True, style="vs")
-    )
-    _display(f'<pre class="s5lib-source" tabindex="0" style="{css}">{code}</pre>', source)
+    require("IPython", "viz").display.display(_Source(source))
+
+
+class _Source:
+    """Python source: a page shows it in its own colours, light or dark; a plain terminal as it is."""
+
+    def __init__(self, source: str):
+        self.source = source
+
+    def _repr_markdown_(self) -> str:
+        return f"```python\n{self.source}```"
+
+    def __repr__(self) -> str:
+        return self.source
 
 
 class _Html:
