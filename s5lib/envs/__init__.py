@@ -24,6 +24,8 @@ from s5lib.envs.base import (
 )
 from s5lib.envs.memory_chain import MemoryChain
 from s5lib.envs.popgym import ALIASES, FAMILIES, Family
+from s5lib.envs.projection import ProjectedCartPole, Projection
+from s5lib.envs.trials import Trials
 
 __all__ = [
     "Description",
@@ -33,7 +35,10 @@ __all__ = [
     "MemoryChain",
     "MultiDiscrete",
     "PreviousAction",
+    "ProjectedCartPole",
+    "Projection",
     "TimeLimit",
+    "Trials",
     "VectorEnv",
     "Wrapper",
     "describe",
@@ -45,27 +50,35 @@ __all__ = [
 
 
 _FAMILIES: dict[str, Family] = {"MemoryChain": (MemoryChain, {"": {}}), **FAMILIES}
+_META: dict[str, Family] = {"ProjectedCartPole": (ProjectedCartPole, {"": {}})}
 
 
-def env_names() -> list[str]:
+def env_names(meta: bool = False) -> list[str]:
     """Every task that ``make`` knows, by its present name.
 
+    Args:
+        meta: the tasks that are played in context, over several trials, instead of the single games.
     Returns:
-        ``"<Family><Difficulty>"`` for POPGym's tasks, spelled as POPGym spells them, and ``"MemoryChain"``.
+        ``"<Family><Difficulty>"`` for POPGym's tasks, spelled as POPGym spells them, and ``"MemoryChain"``; with
+        ``meta``, ``"ProjectedCartPole"``.
     Example:
         >>> "RepeatPreviousHard" in env_names()
         True
+        >>> env_names(meta=True)
+        ['ProjectedCartPole']
 
     """
-    return [family + level for family, (_, levels) in _FAMILIES.items() for level in levels]
+    known = _META if meta else _FAMILIES
+    return [family + level for family, (_, levels) in known.items() for level in levels]
 
 
 def make(name: str, **options: Any) -> Environment:
     """Build an environment by name.
 
     Args:
-        name: one of ``env_names()``; a family's name alone means its Easy options. The names of POPGym's first version
-            (``"StatelessCartPoleHard"``) and its gymnasium ids (``"popgym-RepeatFirstEasy-v0"``) work too.
+        name: one of ``env_names()`` or ``env_names(meta=True)``; a family's name alone means its Easy options. The names
+            of POPGym's first version (``"StatelessCartPoleHard"``) and its gymnasium ids
+            (``"popgym-RepeatFirstEasy-v0"``) work too.
         options: fields of the environment to set otherwise, such as ``k=10`` of RepeatPrevious.
     Returns:
         An ``Environment``; equal names and options give equal environments.
@@ -82,11 +95,15 @@ def make(name: str, **options: Any) -> Environment:
     bare = re.sub(r"^popgym-|-v0$", "", name) if isinstance(name, str) else str(name)
     family, level = re.fullmatch(r"(.*?)(Easy|Medium|Hard|)", bare).groups()  # type: ignore[union-attr]
     family = ALIASES.get(family, family)
-    if family not in _FAMILIES or (level and level not in _FAMILIES[family][1]):
-        nearest = did_you_mean(bare, [*env_names(), *ALIASES])
-        raise ValueError(f"no environment is called {name!r}.{nearest} env_names() lists all {len(env_names())}")
-    kind, levels = _FAMILIES[family]
-    known = [field.name for field in dataclasses.fields(kind)]
+    families = {**_FAMILIES, **_META}
+    if family not in families or (level and level not in families[family][1]):
+        nearest = did_you_mean(bare, [*env_names(), *env_names(meta=True), *ALIASES])
+        raise ValueError(
+            f"no environment is called {name!r}.{nearest} env_names() lists {len(env_names())} games, "
+            f"env_names(meta=True) {', '.join(env_names(meta=True))}"
+        )
+    kind, levels = families[family]
+    known = [field.name for field in dataclasses.fields(kind) if field.init]
     for option in options:
         if option not in known:
             raise TypeError(

@@ -136,6 +136,14 @@ def _check_action(space: Any, action: Any, batch: tuple[int, ...] = ()) -> jax.A
     return jnp.clip(jnp.asarray(action).astype(space.dtype), low, high)
 
 
+def check_vectors(env: Any) -> int:
+    """Return the length of an environment's observations if they are vectors; else a ValueError."""
+    space = env.observation_space(env.default_params)
+    if not isinstance(space, spaces.Box) or len(space.shape) != 1:
+        raise ValueError(f"env must have vectors as observations; {type(env).__name__} has {space}")
+    return space.shape[0]
+
+
 class Environment(gymnax.Environment):
     """A gymnax environment. Families are frozen dataclasses, so that equal environments share compiled functions.
 
@@ -248,14 +256,16 @@ class Wrapper(Environment):
 
 @dataclass(frozen=True)
 class PreviousAction(Wrapper):
-    """Append the previous action to the observation, the previous reward if asked, and a flag that is 1 on the first.
+    """Append the previous action to the observation, what came of it if asked, and a flag that is 1 on the first.
 
-    ``obs' = [obs, action (one-hot, or as it is where it is continuous), reward (if asked), first]``. Before the first
-    action those entries are 0; the flag tells this from a first action that was 0.
+    ``obs' = [obs, action (one-hot, or as it is where it is continuous), reward, trial (both if asked), first]``. Before
+    the first action those entries are 0; the flag tells this from a first action that was 0.
 
     Args:
         env: an environment whose observations are vectors.
         reward: append the previous reward too.
+        trial: append ``info["trial_ended"]`` of the previous step too: 1 on the observation that opens a new trial (see
+            ``Trials``), on the last of a meta-episode as well; always 0 where the environment has no trials.
     Raises:
         ValueError: an observation is not a vector.
     Source: popgym 1.0.7, wrappers PreviousAction and Antialias.
@@ -263,11 +273,10 @@ class PreviousAction(Wrapper):
     """
 
     reward: bool = False
+    trial: bool = False
 
     def __post_init__(self) -> None:
-        space = self.env.observation_space(self.env.default_params)
-        if not isinstance(space, spaces.Box) or len(space.shape) != 1:
-            raise ValueError(f"env must have vectors as observations; {type(self.env).__name__} has {space}")
+        check_vectors(self.env)
 
     def _encode(self, action: jax.Array, params: Any) -> jax.Array:
         space = self.env.action_space(params)
@@ -278,7 +287,7 @@ class PreviousAction(Wrapper):
     def _extra(self, params: Any) -> int:
         space = self.env.action_space(params)
         wide = int(np.prod(space.shape)) if isinstance(space, spaces.Box) else sum(_choices(space))
-        return wide + self.reward + 1
+        return wide + self.reward + self.trial + 1
 
     def observation_space(self, params: Any) -> Any:
         space = self.env.observation_space(params)
@@ -295,8 +304,9 @@ class PreviousAction(Wrapper):
 
     def transition(self, key: jax.Array, state: WrappedState, action: jax.Array, params: Any) -> tuple:
         obs, state, reward, terminated, info = super().transition(key, state, action, params)
-        parts = [obs, self._encode(action, params)] + [reward[None]] * self.reward + [jnp.zeros(1)]
-        return jnp.concatenate(parts), state, reward, terminated, info
+        ended = jnp.float32(info.get("trial_ended", False))
+        parts = [obs, self._encode(action, params)] + [reward[None]] * self.reward + [ended[None]] * self.trial
+        return jnp.concatenate([*parts, jnp.zeros(1)]), state, reward, terminated, info
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,111 @@
+"""Chapter 7. Several trials in one meta-episode: what is learned in the first may be used in the next.
+
+A trial is an episode of the world inside. A meta-episode is a lifetime of trials with one hidden task, and the only thing
+that ends: memory is reset where it ends, and never where a trial does.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from s5lib.config import check_positive_int
+from s5lib.envs.base import Description, WrappedState, Wrapper, rarely
+
+__all__ = ["TrialState", "Trials"]
+
+
+class TrialState(WrappedState):
+    """A wrapper's state, the index of the trial under way and its return so far, and the first start if it is kept."""
+
+    trial: jax.Array
+    trial_return: jax.Array
+    first: Any
+
+
+@dataclass(frozen=True)
+class Trials(Wrapper):
+    """Play several trials, one after another, in one meta-episode.
+
+    Where the world's episode ends, by a fall or by its time limit, the step returns the first observation of the next
+    trial: nothing else marks the boundary in the observation (``PreviousAction(env, trial=True)`` adds a flag). The flags
+    of a trial's end are therefore neither ``terminated`` nor ``truncated``: returns run on, and memory is kept.
+    ``terminated`` holds once, as the last trial ends, even where that trial was cut by its time limit: the task is this
+    number of trials, nothing can be earned after them, and so there is no value to bootstrap from. ``truncated`` is left
+    to wrappers around this one.
+
+    ``info`` tells on every step: ``"trial"``, the index from 0 of the trial that the step belonged to; ``"trial_ended"``,
+    whether it was that trial's last; ``"trial_return"``, what the trial has earned, up to and with this step.
+
+    What stays the same over the trials of a meta-episode, such as a ``Projection``, goes around this wrapper.
+
+    Args:
+        env: any environment; its own time limit is that of a trial.
+        trials: how many to a meta-episode, positive.
+        fresh: draw each trial's start anew; False repeats the start of the meta-episode's first trial.
+    Raises:
+        ValueError, TypeError: ``trials`` is not a positive integer.
+    Example:
+        >>> from s5lib.envs import make
+        >>> env = Trials(make("PositionOnlyCartPoleEasy"), 16)
+        >>> obs, state = env.reset(jax.random.key(0))
+        >>> obs, state, reward, terminated, truncated, info = env.step(jax.random.key(1), state, 0)
+        >>> env.horizon, int(info["trial"]), bool(info["trial_ended"])
+        (3200, 0, False)
+
+    Source: Lu et al. 2023 (arXiv 2303.03982), section 4.3; luchris429/popjaxrl, envs/meta_cartpole.py.
+    Differs: that code starts every trial from the state of the first, which is ``fresh=False`` here.
+    """
+
+    trials: int = 16
+    fresh: bool = True
+
+    def __post_init__(self) -> None:
+        check_positive_int("trials", self.trials)
+
+    @property
+    def horizon(self) -> int:
+        return self.trials * super().horizon
+
+    def reset_env(self, key: jax.Array, params: Any) -> tuple:
+        obs, state = super().reset_env(key, params)
+        first = None if self.fresh else (obs, state.env_state)
+        return obs, TrialState(**vars(state), trial=jnp.int32(0), trial_return=jnp.float32(0), first=first)
+
+    def transition(self, key: jax.Array, state: Any, action: jax.Array, params: Any) -> tuple:
+        key_step, key_start = jax.random.split(key)
+        obs, inner, reward, ended, info = self.env.step_env(key_step, state.env_state, action, params)
+        ended = ended | self.env.is_truncated(inner, params)
+        last = state.trial == self.trials - 1
+        trial_return = state.trial_return + reward
+
+        def restart(current: tuple, start: Any, params: Any) -> tuple:
+            start = self.env.reset_env(start, params) if self.fresh else start
+            return jax.tree.map(lambda new, old: jnp.asarray(new, old.dtype), start, current)
+
+        obs, inner = rarely(ended & ~last, restart, (obs, inner), key_start if self.fresh else state.first, params)
+        info = {**info, "trial": state.trial, "trial_ended": ended, "trial_return": trial_return}
+        state = state.replace(
+            env_state=inner,
+            time=state.time + 1,
+            episode_return=state.episode_return + reward,
+            trial=state.trial + (ended & ~last),
+            trial_return=jnp.where(ended, 0, trial_return),
+        )
+        return obs, state, reward, ended & last, info
+
+    def is_truncated(self, state: Any, params: Any) -> jax.Array:
+        return jnp.bool_(False)
+
+    def describe(self) -> Description:
+        told = self.env.describe()
+        starts = "a fresh start each" if self.fresh else "all from one start"
+        return dataclasses.replace(
+            told,
+            summary=f"{told.summary} {self.trials} trials to an episode, {starts}.",
+            horizon=self.horizon,
+            random_return=None if told.random_return is None else self.trials * told.random_return,
+            best_return=None if told.best_return is None else self.trials * told.best_return,
+        )
