@@ -17,6 +17,7 @@ from s5lib.config import check_positive_int, is_concrete
 from s5lib.envs import EpisodeStatistics, PreviousAction, vectorize
 from s5lib.envs import make as make_env
 from s5lib.envs.base import rarely
+from s5lib.envs.worlds import ManyWorlds, check_share
 from s5lib.memory import make_memory
 from s5lib.networks import ActorCritic
 
@@ -292,6 +293,11 @@ class Agent:
     env: Any
     network: ActorCritic
 
+    @property
+    def worlds(self) -> tuple[str, ...]:
+        """Names of the worlds of ``ManyWorlds``; none where the environment is one."""
+        return self.env.names if isinstance(self.env, ManyWorlds) else ()
+
     def init(self, key: jax.Array, hypers: Hypers | None = None) -> PPOState:
         """Start: fresh weights, fresh environments.
 
@@ -319,7 +325,7 @@ class Agent:
             key=key,
             hypers=jax.tree.map(jnp.float32, hypers),
             update=jnp.int32(0),
-            episode_return=jnp.float32(0),
+            episode_return=jnp.zeros(len(self.worlds) or ()),
         )
 
     def update(self, state: PPOState) -> tuple[PPOState, dict[str, jax.Array]]:
@@ -362,13 +368,13 @@ class Agent:
         (params, opt_state), metrics = jax.lax.scan(epoch, (state.params, state.opt_state), keys)
 
         # METRICS
-        count = finished.ended.sum()
+        count = self._sum(finished.ended)
         mean = jnp.where(
-            count > 0, (finished.ended * finished.total).sum() / jnp.maximum(count, 1), state.episode_return
+            count > 0, self._sum(finished.ended * finished.total) / jnp.maximum(count, 1), state.episode_return
         )
         metrics = jax.tree.map(jnp.mean, metrics)
         metrics["explained_variance"] = 1 - jnp.var(target - rollout.value) / (jnp.var(target) + 1e-8)
-        metrics |= {"return": mean, "episodes": count}
+        metrics |= {"return": mean.mean(), "episodes": count.sum(), **self._named(mean)}
         metrics["steps"] = (state.update + 1) * (config.num_envs * config.num_steps)
         state = state.replace(params=params, opt_state=opt_state, key=key, update=state.update + 1, episode_return=mean)
         return state, metrics
@@ -419,21 +425,23 @@ class Agent:
         Args:
             state: the trained state.
         Returns:
-            "return", "return_se" and "length".
+            "return", "return_se" and "length"; of ``ManyWorlds``, "return/<name>" of each world too.
         """
         episodes = self.config.eval_episodes
         prepared = self.network.apply(state.params, method="prepare")
         carry = self.network.initial_carry(episodes)
         for key in jax.random.split(jax.random.fold_in(state.key, 0), 1 if self.config.resets else 2):
             carry, total, length = self._play(state.params, prepared, carry, key)
-        return {"return": total.mean(), "return_se": total.std() / jnp.sqrt(episodes), "length": length.mean()}
+        part = total.reshape(len(self.worlds) or 1, -1)  # each world's share is fixed: only spread within it is chance
+        se = jnp.sqrt(part.var(1).mean() / episodes)
+        return {"return": total.mean(), "return_se": se, "length": length.mean(), **self._named(part.mean(1))}
 
     def _play(self, params: Any, prepared: Any, carry: Any, key: jax.Array) -> tuple[Any, jax.Array, jax.Array]:
         """Play one episode in each of ``eval_episodes`` environments: the carry at its end, its return, its length."""
-        episodes, env_params = self.config.eval_episodes, self.env.default_params
+        episodes = self.config.eval_episodes
+        envs = vectorize(self.env, episodes)
         key_reset, key_play = jax.random.split(key)
-        reset = jax.vmap(self.env.reset_env, in_axes=(0, None))
-        obs, env_state = reset(jax.random.split(key_reset, episodes), env_params)
+        obs, env_state = envs.reset_env(key_reset)
         resets = jnp.zeros(episodes, bool)
 
         def step(now: tuple) -> tuple:
@@ -442,16 +450,20 @@ class Agent:
             after, policy, _ = self._read(params, carry, obs[None], resets[None], prepared)
             carry = jax.tree.map(lambda new, old: jnp.where(_beside(active, new), new, old), after, carry)
             action = policy.sample(key_act)[0]
-            obs, env_state, reward, terminated, _ = jax.vmap(self.env.step_env, in_axes=(0, 0, 0, None))(
-                jax.random.split(key_step, episodes), env_state, action, env_params
-            )
-            truncated = jax.vmap(self.env.is_truncated, in_axes=(0, None))(env_state, env_params)
+            obs, env_state, reward, terminated, truncated, _ = envs.step_env(key_step, env_state, action)
             total, length = total + jnp.where(active, reward, 0), length + active
             return t + 1, env_state, obs, carry, active & ~(terminated | truncated), total, length
 
         start = (0, env_state, obs, carry, ~resets, jnp.zeros(episodes), jnp.zeros(episodes))
         _, _, _, carry, _, total, length = jax.lax.while_loop(lambda now: now[4].any(), step, start)
         return carry, total, length
+
+    def _sum(self, leaf: jax.Array) -> jax.Array:
+        """The sum of a leaf (T, B): one number, or one for each of many worlds."""
+        return leaf.reshape(len(leaf), len(self.worlds), -1).sum((0, 2)) if self.worlds else leaf.sum()
+
+    def _named(self, values: jax.Array) -> dict[str, jax.Array]:
+        return {f"return/{name}": values[i] for i, name in enumerate(self.worlds)}
 
     def _read(self, params: Any, carry: Any, obs: jax.Array, resets: jax.Array, prepared: Any = None) -> tuple:
         return self.network.apply(
@@ -491,11 +503,13 @@ def make(config: PPOConfig, env: Any = None) -> Agent:
 
     Args:
         config: a PPOConfig.
-        env: your own environment, with gymnax's interface and vectors as observations; made from ``config.env`` if None.
+        env: your own environment, with gymnax's interface and vectors as observations, or ``ManyWorlds``; made from
+            ``config.env`` if None.
     Returns:
         An Agent.
     Raises:
-        ValueError, TypeError: the environment, memory or an option is unknown, or observations are not vectors.
+        ValueError, TypeError: the environment, memory or an option is unknown, observations are not vectors, or many
+            worlds cannot have equal shares of the environments.
     Example:
         >>> agent = make(PPOConfig(features=16, num_envs=4, num_steps=16, num_minibatches=2))
         >>> state, metrics = jax.jit(agent.update)(agent.init(jax.random.key(0)))
@@ -503,10 +517,15 @@ def make(config: PPOConfig, env: Any = None) -> Agent:
         64
 
     """
+
+    def wrap(env: Any) -> EpisodeStatistics:
+        return EpisodeStatistics(PreviousAction(env, reward=config.previous_reward) if config.previous_action else env)
+
     env = make_env(config.env, **dict(config.env_options)) if env is None else env
-    if config.previous_action:
-        env = PreviousAction(env, reward=config.previous_reward)
-    env = EpisodeStatistics(env)
+    if isinstance(env, ManyWorlds):
+        for name in ("num_envs", "eval_episodes"):
+            check_share(name, getattr(config, name), env)
+    env = env.wrap(wrap) if isinstance(env, ManyWorlds) else wrap(env)
     memory = make_memory(config.memory, config.features, **dict(config.memory_options))
     space = env.action_space(env.default_params)
     return Agent(config, env, ActorCritic(space, memory, config.encoder, config.head))

@@ -1,7 +1,8 @@
 """Environments that need a memory, all in JAX with gymnax's interface: the POPGym suite and bsuite's memory chain.
 
 ``make("RepeatPreviousHard")`` builds one, ``env_names()`` lists them, ``describe(name)`` says what is seen, done and paid,
-and ``vectorize(env, num_envs)`` steps many as one. Needs gymnax: ``pip install 's5lib[envs]'``.
+and ``vectorize(env, num_envs)`` steps many as one. Needs gymnax: ``pip install 's5lib[envs]'``. Worlds of rigid bodies,
+``physics_names()``, need brax or MuJoCo Playground too: ``pip install 's5lib[physics]'``.
 """
 
 import dataclasses
@@ -23,17 +24,23 @@ from s5lib.envs.base import (
     vectorize,
 )
 from s5lib.envs.memory_chain import MemoryChain
+from s5lib.envs.physics import PHYSICS, Brax, Playground, physics_names
 from s5lib.envs.popgym import ALIASES, FAMILIES, Family
 from s5lib.envs.projection import ProjectedCartPole, Projection
 from s5lib.envs.trials import Trials
+from s5lib.envs.worlds import ManyWorlds, Padded
 
 __all__ = [
+    "Brax",
     "Description",
     "Environment",
     "Episode",
     "EpisodeStatistics",
+    "ManyWorlds",
     "MemoryChain",
     "MultiDiscrete",
+    "Padded",
+    "Playground",
     "PreviousAction",
     "ProjectedCartPole",
     "Projection",
@@ -44,6 +51,7 @@ __all__ = [
     "describe",
     "env_names",
     "make",
+    "physics_names",
     "play",
     "vectorize",
 ]
@@ -76,8 +84,8 @@ def make(name: str, **options: Any) -> Environment:
     """Build an environment by name.
 
     Args:
-        name: one of ``env_names()`` or ``env_names(meta=True)``; a family's name alone means its Easy options. The names
-            of POPGym's first version (``"StatelessCartPoleHard"``) and its gymnasium ids
+        name: one of ``env_names()``, ``env_names(meta=True)`` or ``physics_names()``; a family's name alone means its Easy
+            options. The names of POPGym's first version (``"StatelessCartPoleHard"``) and its gymnasium ids
             (``"popgym-RepeatFirstEasy-v0"``) work too.
         options: fields of the environment to set otherwise, such as ``k=10`` of RepeatPrevious.
     Returns:
@@ -85,6 +93,7 @@ def make(name: str, **options: Any) -> Environment:
     Raises:
         ValueError: an unknown name, with the nearest one, or a bad option's value.
         TypeError: an option that this environment does not have.
+        ImportError: a world of rigid bodies whose package is missing; the message holds the pip command.
     Example:
         >>> make("RepeatPreviousHard")
         RepeatPrevious(num_decks=3, k=64)
@@ -95,12 +104,12 @@ def make(name: str, **options: Any) -> Environment:
     bare = re.sub(r"^popgym-|-v0$", "", name) if isinstance(name, str) else str(name)
     family, level = re.fullmatch(r"(.*?)(Easy|Medium|Hard|)", bare).groups()  # type: ignore[union-attr]
     family = ALIASES.get(family, family)
-    families = {**_FAMILIES, **_META}
+    families = {**_FAMILIES, **_META, **PHYSICS}
     if family not in families or (level and level not in families[family][1]):
-        nearest = did_you_mean(bare, [*env_names(), *env_names(meta=True), *ALIASES])
+        nearest = did_you_mean(bare, [*env_names(), *env_names(meta=True), *physics_names(), *ALIASES])
         raise ValueError(
             f"no environment is called {name!r}.{nearest} env_names() lists {len(env_names())} games, "
-            f"env_names(meta=True) {', '.join(env_names(meta=True))}"
+            f"env_names(meta=True) {', '.join(env_names(meta=True))}, physics_names() {len(physics_names())} worlds"
         )
     kind, levels = families[family]
     known = [field.name for field in dataclasses.fields(kind) if field.init]

@@ -116,7 +116,7 @@ def _choices(space: Any) -> tuple[int, ...]:
     return space.nvec if hasattr(space, "nvec") else (space.n,)
 
 
-def _check_action(space: Any, action: Any, batch: tuple[int, ...] = ()) -> jax.Array:
+def check_action(space: Any, action: Any, batch: tuple[int, ...] = ()) -> jax.Array:
     """Return an action as an array of the space's dtype, or say what is wrong with it.
 
     Shape and kind are checked always, the range only of numbers that can be looked at; traced ones are clipped into it.
@@ -171,10 +171,10 @@ class Environment(gymnax.Environment):
 
     def step(self, key: jax.Array, state: Any, action: Any, params: Any = None) -> tuple:
         params = self.default_params if params is None else params
-        return super().step(key, state, _check_action(self.action_space(params), action), params)
+        return super().step(key, state, check_action(self.action_space(params), action), params)
 
     def step_env(self, key: jax.Array, state: Any, action: Any, params: Any) -> tuple:
-        return self.transition(key, state, _check_action(self.action_space(params), action), params)
+        return self.transition(key, state, check_action(self.action_space(params), action), params)
 
     def transition(self, key: jax.Array, state: Any, action: jax.Array, params: Any) -> tuple:
         """The rules: ``obs, state, reward, terminated, info`` after a valid action; never resets."""
@@ -411,30 +411,39 @@ class VectorEnv:
     env: Any
     num_envs: int
 
-    def _fresh(self, key: jax.Array, params: Any) -> tuple:
-        return jax.vmap(self.env.reset_env, in_axes=(0, None))(jax.random.split(key, self.num_envs), params)
-
     def reset(self, key: jax.Array, params: Any = None) -> tuple[Any, VectorState]:
         """Start all environments, and fill the pool."""
         params = self.env.default_params if params is None else params
-        key_first, key_pool = jax.random.split(key)
-        obs, env_state = self._fresh(key_first, params)
-        return obs, VectorState(env_state, self._fresh(key_pool, params), jnp.int32(0))
+        keys = jnp.concatenate([jax.random.split(part, self.num_envs) for part in jax.random.split(key)])
+        starts = jax.vmap(self.env.reset_env, in_axes=(0, None))(keys, params)  # one call: the reset is compiled once
+        obs, env_state = jax.tree.map(lambda leaf: leaf[: self.num_envs], starts)
+        pool = jax.tree.map(lambda leaf: leaf[self.num_envs :], starts)
+        return obs, VectorState(env_state, pool, jnp.int32(0))
+
+    def reset_env(self, key: jax.Array, params: Any = None) -> tuple:
+        """Start all environments, without a pool: for ``step_env``."""
+        params = self.env.default_params if params is None else params
+        return jax.vmap(self.env.reset_env, in_axes=(0, None))(jax.random.split(key, self.num_envs), params)
+
+    def step_env(self, key: jax.Array, env_state: Any, action: Any, params: Any = None) -> tuple:
+        """Step all environments and start none anew; returns what ``step`` returns, with the environments' own states."""
+        params = self.env.default_params if params is None else params
+        action = check_action(self.env.action_space(params), action, (self.num_envs,))
+        obs, env_state, reward, terminated, info = jax.vmap(self.env.step_env, in_axes=(0, 0, 0, None))(
+            jax.random.split(key, self.num_envs), env_state, action, params
+        )
+        truncated = jax.vmap(self.env.is_truncated, in_axes=(0, None))(env_state, params)
+        return obs, env_state, reward, terminated, truncated, {**info, "final_observation": obs}
 
     def step(self, key: jax.Array, state: VectorState, action: Any, params: Any = None) -> tuple:
         """Step all environments; give those that ended a start from the pool, and refill the pool when it runs out."""
         params = self.env.default_params if params is None else params
-        action = _check_action(self.env.action_space(params), action, (self.num_envs,))
         key_step, key_pool = jax.random.split(key)
-        obs, env_state, reward, terminated, info = jax.vmap(self.env.step_env, in_axes=(0, 0, 0, None))(
-            jax.random.split(key_step, self.num_envs), state.env_state, action, params
-        )
-        truncated = jax.vmap(self.env.is_truncated, in_axes=(0, None))(env_state, params)
-        info = {**info, "final_observation": obs}
+        obs, env_state, reward, terminated, truncated, info = self.step_env(key_step, state.env_state, action, params)
         ended = terminated | truncated
 
         def refill(pool: tuple, key: jax.Array, params: Any) -> tuple:
-            return self._fresh(key, params), jnp.int32(0)
+            return self.reset_env(key, params), jnp.int32(0)
 
         def restart(current: tuple, ended: jax.Array, starts: tuple, used: jax.Array) -> tuple:
             place = used + jnp.cumsum(ended) - 1
@@ -451,7 +460,7 @@ class VectorEnv:
         return obs, VectorState(env_state, starts, used + count), reward, terminated, truncated, info
 
 
-def vectorize(env: Any, num_envs: int) -> VectorEnv:
+def vectorize(env: Any, num_envs: int) -> Any:
     """Step ``num_envs`` environments as one, with cheap automatic resets.
 
     gymnax starts a new episode at every step of every environment and throws nearly all of them away. Here a pool of
@@ -462,7 +471,7 @@ def vectorize(env: Any, num_envs: int) -> VectorEnv:
         env: any environment with gymnax's interface, wrapped as you like; wrappers go inside.
         num_envs: how many, positive.
     Returns:
-        A ``VectorEnv``.
+        A ``VectorEnv``; of ``ManyWorlds``, what has its methods.
     Raises:
         TypeError, ValueError: ``num_envs`` is not a positive integer.
     Example:
@@ -474,7 +483,9 @@ def vectorize(env: Any, num_envs: int) -> VectorEnv:
         ((8, 4), (8,))
 
     """
-    return VectorEnv(env, check_positive_int("num_envs", num_envs))
+    check_positive_int("num_envs", num_envs)
+    many = hasattr(type(env), "vectorize")  # of the class: a wrapper passes on what it wraps
+    return env.vectorize(num_envs) if many else VectorEnv(env, num_envs)
 
 
 class Episode(NamedTuple):
