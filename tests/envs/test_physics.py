@@ -99,8 +99,6 @@ def test_the_time_limit_truncates():
     for name in LIMIT:
         env = make(name)
         assert env.horizon == 1000 == env.default_params.max_steps_in_episode
-    _, _, _, truncated, _ = played("brax/inverted_double_pendulum")[1]
-    assert not truncated.any(), "they fall before their time is up"
 
 
 @pytest.mark.parametrize("name", LIMIT)
