@@ -66,7 +66,8 @@ class PPOConfig:
         update_epochs: passes over each rollout.
         num_minibatches: parts of a rollout, each num_envs / num_minibatches whole sequences; divides num_envs.
         anneal: let the step size fall linearly to 0.
-        previous_action: append the previous action and a first-step flag to the observation.
+        previous_action: append the previous action and a first-step flag to the observation; in an environment with
+            ``Trials``, the flag of a trial's end too.
         previous_reward: append the previous reward too.
         resets: tell the memory where episodes open; False is the ablation that remembers across them.
         normalize_advantage: give each minibatch's advantages mean 0 and variance 1.
@@ -425,38 +426,44 @@ class Agent:
         Args:
             state: the trained state.
         Returns:
-            "return", "return_se" and "length"; of ``ManyWorlds``, "return/<name>" of each world too.
+            "return", "return_se" and "length"; of ``ManyWorlds``, "return/<name>" of each world too; of an environment
+            with ``Trials``, "trial/<k>", the mean return of each trial, from 0.
         """
         episodes = self.config.eval_episodes
         prepared = self.network.apply(state.params, method="prepare")
         carry = self.network.initial_carry(episodes)
         for key in jax.random.split(jax.random.fold_in(state.key, 0), 1 if self.config.resets else 2):
-            carry, total, length = self._play(state.params, prepared, carry, key)
+            carry, total, length, trials = self._play(state.params, prepared, carry, key)
         part = total.reshape(len(self.worlds) or 1, -1)  # each world's share is fixed: only spread within it is chance
         se = jnp.sqrt(part.var(1).mean() / episodes)
-        return {"return": total.mean(), "return_se": se, "length": length.mean(), **self._named(part.mean(1))}
+        told = {f"trial/{k}": trials[:, k].mean() for k in range(trials.shape[1])}
+        return {"return": total.mean(), "return_se": se, "length": length.mean(), **self._named(part.mean(1)), **told}
 
-    def _play(self, params: Any, prepared: Any, carry: Any, key: jax.Array) -> tuple[Any, jax.Array, jax.Array]:
-        """Play one episode in each of ``eval_episodes`` environments: the carry at its end, its return, its length."""
+    def _play(self, params: Any, prepared: Any, carry: Any, key: jax.Array) -> tuple:
+        """Play one episode in each of ``eval_episodes`` environments: carry at its end, return, length, each trial's return."""
         episodes = self.config.eval_episodes
+        each, count = jnp.arange(episodes), getattr(self.env, "trials", 0)
         envs = vectorize(self.env, episodes)
         key_reset, key_play = jax.random.split(key)
         obs, env_state = envs.reset_env(key_reset)
         resets = jnp.zeros(episodes, bool)
 
         def step(now: tuple) -> tuple:
-            t, env_state, obs, carry, active, total, length = now
+            t, env_state, obs, carry, active, total, length, trials = now
             key_act, key_step = jax.random.split(jax.random.fold_in(key_play, t))
             after, policy, _ = self._read(params, carry, obs[None], resets[None], prepared)
             carry = jax.tree.map(lambda new, old: jnp.where(_beside(active, new), new, old), after, carry)
             action = policy.sample(key_act)[0]
-            obs, env_state, reward, terminated, truncated, _ = envs.step_env(key_step, env_state, action)
-            total, length = total + jnp.where(active, reward, 0), length + active
-            return t + 1, env_state, obs, carry, active & ~(terminated | truncated), total, length
+            obs, env_state, reward, terminated, truncated, info = envs.step_env(key_step, env_state, action)
+            reward = jnp.where(active, reward, 0)
+            trials = trials.at[each, info["trial"]].add(reward) if count else trials
+            ended = terminated | truncated
+            return t + 1, env_state, obs, carry, active & ~ended, total + reward, length + active, trials
 
-        start = (0, env_state, obs, carry, ~resets, jnp.zeros(episodes), jnp.zeros(episodes))
-        _, _, _, carry, _, total, length = jax.lax.while_loop(lambda now: now[4].any(), step, start)
-        return carry, total, length
+        nothing = jnp.zeros(episodes)
+        start = (0, env_state, obs, carry, ~resets, nothing, nothing, jnp.zeros((episodes, count)))
+        _, _, _, carry, _, *played = jax.lax.while_loop(lambda now: now[4].any(), step, start)
+        return carry, *played
 
     def _sum(self, leaf: jax.Array) -> jax.Array:
         """The sum of a leaf (T, B): one number, or one for each of many worlds."""
@@ -519,7 +526,9 @@ def make(config: PPOConfig, env: Any = None) -> Agent:
     """
 
     def wrap(env: Any) -> EpisodeStatistics:
-        return EpisodeStatistics(PreviousAction(env, reward=config.previous_reward) if config.previous_action else env)
+        if config.previous_action:
+            env = PreviousAction(env, reward=config.previous_reward, trial=hasattr(env, "trials"))
+        return EpisodeStatistics(env)
 
     env = make_env(config.env, **dict(config.env_options)) if env is None else env
     if isinstance(env, ManyWorlds):

@@ -14,7 +14,7 @@ from gymnax.environments import spaces
 
 from s5lib import ppo, runs
 from s5lib.distributions import Categorical
-from s5lib.envs import Environment
+from s5lib.envs import Environment, Trials, make
 from s5lib.networks import ActorCritic
 from s5lib.ppo import Hypers, PPOConfig, Rollout, gae, ppo_loss
 
@@ -300,6 +300,24 @@ def test_evaluate_plays_whole_episodes():
     agent = ppo.make(PPOConfig(memory="none", **SMALL), Probe("later", 7))
     final = jax.jit(agent.evaluate)(jax.jit(agent.init)(KEY))
     assert final["return"] == 1 and final["length"] == 7 and final["return_se"] == 0
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_evaluate_tells_the_return_of_each_trial(cut):
+    """A trial earns its number of steps, whether it ends by itself or by its limit; its flag is in view."""
+    world = Probe("truncated" if cut else "terminated", 5)
+    agent = ppo.make(PPOConfig(memory="none", **SMALL), Trials(world, 3))
+    plain = ppo.make(PPOConfig(memory="none", **SMALL), world)
+    state = jax.jit(agent.init)(KEY)
+    assert state.obs.shape[1] == jax.jit(plain.init)(KEY).obs.shape[1] + 1
+    final = jax.jit(agent.evaluate)(state)
+    assert [final[f"trial/{k}"] for k in range(3)] == [5, 5, 5] and "trial/3" not in final
+    assert final["return"] == final["length"] == 15
+    # The later trials of some episodes are longer than those of others: each is counted where it belongs.
+    pole = ppo.make(PPOConfig(memory="none", **SMALL), Trials(make("PositionOnlyCartPoleEasy"), 2))
+    final = {name: float(value) for name, value in jax.jit(pole.evaluate)(jax.jit(pole.init)(KEY)).items()}
+    assert final["return"] == pytest.approx(final["trial/0"] + final["trial/1"], rel=1e-5)
+    assert final["trial/0"] == pytest.approx(final["trial/1"], rel=0.2)  # it does not learn from a trial
 
 
 class Counter(nn.Module):
