@@ -167,7 +167,7 @@ class Rollout(NamedTuple):
         log_prob: of that action at the time.
         value: the critic's estimate at obs.
         reward: what came of it.
-        ended: the episode's last step.
+        ended: no later reward counts for this step or an earlier one: an episode's last, or a trial's that asks for it.
         cut_value: the value of the episode's last observation where it was truncated and not terminated; else 0.
     """
 
@@ -408,7 +408,10 @@ class Agent:
                 cut.any(), value_of_cut, jnp.zeros_like(reward), carry, info["final_observation"], params, prepared
             )
             ended = terminated | truncated
-            row = Rollout(obs, resets, action[0], log_prob, value[0], reward, ended, jnp.where(cut, final_value, 0))
+            stops = ended | info.get(
+                "returns_end", False
+            )  # a trial's end that returns do not cross, though memory does
+            row = Rollout(obs, resets, action[0], log_prob, value[0], reward, stops, jnp.where(cut, final_value, 0))
             return (env_state, next_obs, ended, carry), (row, Finished(ended, info["episode_return"]))
 
         start = (state.env_state, state.obs, state.resets, state.carry)

@@ -302,6 +302,18 @@ def test_evaluate_plays_whole_episodes():
     assert final["return"] == 1 and final["length"] == 7 and final["return_se"] == 0
 
 
+@pytest.mark.parametrize("own", [False, True])
+def test_returns_may_end_with_their_trial_and_memory_goes_on(own):
+    agent = ppo.make(PPOConfig(memory="none", **SMALL), Trials(Probe("terminated", 5), 2, own_returns=own))
+    state = jax.jit(agent.init)(KEY)
+    _, rollout, finished = jax.jit(agent.collect)(state, KEY)
+    steps = np.arange(1, SMALL["num_steps"] + 1)
+    np.testing.assert_array_equal(rollout.ended[:, 0], steps % (5 if own else 10) == 0)
+    np.testing.assert_array_equal(finished.ended[:, 0], steps % 10 == 0)
+    np.testing.assert_array_equal(rollout.resets[1:, 0], steps[:-1] % 10 == 0)
+    assert not rollout.cut_value.any()
+
+
 @pytest.mark.parametrize("cut", [False, True])
 def test_evaluate_tells_the_return_of_each_trial(cut):
     """A trial earns its number of steps, whether it ends by itself or by its limit; its flag is in view."""

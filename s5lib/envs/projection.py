@@ -285,12 +285,14 @@ class Projection(Wrapper):
 class ProjectedCartPole(Wrapper):
     """Chapter 7's task: balance a pole behind a random projection, and have several trials to find out how.
 
-    ``Projection(Trials(CartPole(max_steps=max_steps), trials, fresh), ...)`` under a name, for configs and ``make``. The
-    pole's velocities are hidden; a trial pays 1 / max_steps a step, so 1 at most, and a meta-episode ``trials``.
+    ``Projection(Trials(CartPole(max_steps=max_steps), trials, fresh, own_returns), ...)`` under a name, for configs and
+    ``make``. The pole's velocities are hidden; a trial pays 1 / max_steps a step, so 1 at most, and a meta-episode
+    ``trials``.
 
     Args:
         trials: trials to a meta-episode.
         fresh: each trial from a start of its own; False repeats the first.
+        own_returns: returns end with their trial, see ``Trials``.
         obs_size: numbers that the agent sees, 2 or more; None shows x and theta.
         action_size: numbers that it acts with, 2 or more; None leaves it two buttons.
         distribution: as in ``Projection``, and so are the fields after it.
@@ -311,6 +313,7 @@ class ProjectedCartPole(Wrapper):
     env: Any = field(init=False, repr=False, compare=False)
     trials: int = 16
     fresh: bool = True
+    own_returns: bool = False
     obs_size: int | None = 4
     action_size: int | None = 2
     distribution: str = "orthogonal"
@@ -324,7 +327,7 @@ class ProjectedCartPole(Wrapper):
 
     def __post_init__(self) -> None:
         names = [option.name for option in dataclasses.fields(Projection) if option.name != "env"]
-        world = Trials(CartPole(max_steps=self.max_steps), self.trials, self.fresh)
+        world = Trials(CartPole(max_steps=self.max_steps), self.trials, self.fresh, self.own_returns)
         object.__setattr__(self, "env", Projection(world, **{name: getattr(self, name) for name in names}))
 
     def describe(self) -> Description:

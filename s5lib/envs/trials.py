@@ -39,12 +39,19 @@ class Trials(Wrapper):
     ``info`` tells on every step: ``"trial"``, the index from 0 of the trial that the step belonged to; ``"trial_ended"``,
     whether it was that trial's last; ``"trial_return"``, what the trial has earned, up to and with this step.
 
+    With ``own_returns`` a learner is asked to credit an action with what follows in its own trial alone:
+    ``info["returns_end"]`` is set at each trial's end, and ``ppo`` counts the value after it as 0. Memory is kept all the
+    same. It takes away the reward for finding out now what helps later, and gives a signal that is many times clearer: where
+    each step pays alike and the next trial begins at once, a fall costs nothing that a discounted sum could see, unless
+    it is the last one.
+
     What stays the same over the trials of a meta-episode, such as a ``Projection``, goes around this wrapper.
 
     Args:
         env: any environment; its own time limit is that of a trial.
         trials: how many to a meta-episode, positive.
         fresh: draw each trial's start anew; False repeats the start of the meta-episode's first trial.
+        own_returns: ask for returns that end with their trial.
     Raises:
         ValueError, TypeError: ``trials`` is not a positive integer.
     Example:
@@ -61,6 +68,7 @@ class Trials(Wrapper):
 
     trials: int = 16
     fresh: bool = True
+    own_returns: bool = False
 
     def __post_init__(self) -> None:
         check_positive_int("trials", self.trials)
@@ -87,6 +95,7 @@ class Trials(Wrapper):
 
         obs, inner = rarely(ended & ~last, restart, (obs, inner), key_start if self.fresh else state.first, params)
         info = {**info, "trial": state.trial, "trial_ended": ended, "trial_return": trial_return}
+        info |= {"returns_end": ended} if self.own_returns else {}
         state = state.replace(
             env_state=inner,
             time=state.time + 1,
