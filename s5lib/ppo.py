@@ -408,9 +408,8 @@ class Agent:
                 cut.any(), value_of_cut, jnp.zeros_like(reward), carry, info["final_observation"], params, prepared
             )
             ended = terminated | truncated
-            stops = ended | info.get(
-                "returns_end", False
-            )  # a trial's end that returns do not cross, though memory does
+            # A trial may end the sum of rewards, though memory goes on.
+            stops = ended | info.get("returns_end", False)
             row = Rollout(obs, resets, action[0], log_prob, value[0], reward, stops, jnp.where(cut, final_value, 0))
             return (env_state, next_obs, ended, carry), (row, Finished(ended, info["episode_return"]))
 
