@@ -23,6 +23,7 @@ from s5lib.checks.chapter06 import (
     check_return_without_memory,
     check_suite_score,
 )
+from s5lib.checks.chapter07 import check_generalisation_gap, check_price_of_a_fall, check_swapped, check_trial_flags
 from s5lib.checks.grading import Verdict
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "check_discounted_returns",
     "check_fade_step",
     "check_gae_from_flags",
+    "check_generalisation_gap",
     "check_kernel_from_half",
     "check_knot_player",
     "check_largest_euler_step",
@@ -43,6 +45,7 @@ __all__ = [
     "check_merged_element",
     "check_parity",
     "check_phi_2",
+    "check_price_of_a_fall",
     "check_ratio_gap",
     "check_recall",
     "check_resets_from_flags",
@@ -52,5 +55,7 @@ __all__ = [
     "check_step_for_half_life",
     "check_steps_to_overflow",
     "check_suite_score",
+    "check_swapped",
+    "check_trial_flags",
     "check_value_ahead",
 ]

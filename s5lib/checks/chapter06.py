@@ -32,7 +32,7 @@ def check_return_without_memory(answer: float) -> str:
         - 1,
     }
     compare(np.asarray(answer, dtype=float), right, mistakes, what="The return", rtol=0, atol=6e-4)
-    return "2 · 13/51 - 1 = -0.490, a hundredth above random play. What goes beyond that takes memory."
+    return "2 · 13/51 - 1 = -0.490, a hundredth above random play. More takes memory, in the network or outside it."
 
 
 @graded

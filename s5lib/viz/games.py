@@ -210,7 +210,7 @@ def record(agent: Any, params: Any, seed: int = 0) -> tuple[Any, Any]:
     while isinstance(env, envs.Wrapper):
         env, states = env.env, states + 1
     key_reset, key_steps = jax.random.split(jax.random.key(seed))
-    episode = _acted(agent, params, key_reset, key_steps)
+    episode = acted(agent, params, key_reset, key_steps)
     state = episode.state
     for _ in range(states):
         state = state.env_state
@@ -220,7 +220,8 @@ def record(agent: Any, params: Any, seed: int = 0) -> tuple[Any, Any]:
 
 
 @partial(jax.jit, static_argnums=0)
-def _acted(agent: Any, params: Any, key_reset: jax.Array, key_steps: jax.Array) -> Any:
+def acted(agent: Any, params: Any, key_reset: jax.Array, key_steps: jax.Array) -> Any:
+    """One episode of an agent as an ``Episode`` with the states of all wrappers, unshortened: look at ``active``."""
     env, network = agent.env, agent.network
     space = env.action_space(env.default_params)
     obs, state = env.reset_env(key_reset, env.default_params)
