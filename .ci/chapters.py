@@ -23,8 +23,8 @@ NEEDS = {
     "02-discretisation": Needs(cpu_minutes=1, gpu_minutes=1),
     "03-resettable-scan": Needs(cpu_minutes=2, gpu_minutes=2),
     "04-s5-layer": Needs(cpu_minutes=4, gpu_minutes=4),
-    "05-memory-under-ppo": Needs(smoke_minutes=2, cpu_minutes=4, gpu_minutes=6),
-    "06-popgym": Needs(cpu_minutes=8, gpu_minutes=8),
+    "05-memory-under-ppo": Needs(smoke_minutes=2, cpu_minutes=3, gpu_minutes=6),
+    "06-popgym": Needs(cpu_minutes=3, gpu_minutes=8),
     "environments": Needs(smoke_minutes=2, cpu_minutes=2, gpu_minutes=2),
 }
 
