@@ -1,8 +1,9 @@
 """Named experiments: a config for each budget, the number to expect, and where that number comes from.
 
 A name is ``<task>-<memory>``: ``digits-gru``, ``memory-length-512-s5``, ``repeat-previous-hard-lstm``. ``-s5-no-resets`` is the
-ablation that is never told where episodes open, ``-s5-wide`` a larger S5 with a step size of its own. ``python -m
-s5lib.experiments`` runs them at the cpu budget, several seeds each, resumably, and stores the results.
+ablation that is never told where episodes open, ``-s5-wide`` a larger S5 with a step size of its own, ``-s5-slow`` one whose
+dynamics take smaller steps than its other weights. ``python -m s5lib.experiments`` runs them at the cpu budget, several seeds
+each, resumably, and stores the results.
 """
 
 import argparse
@@ -123,6 +124,9 @@ def _agents() -> dict[str, PPOConfig]:
     for task in (*EASY, *HARD):
         for memory in _EASY:
             found[f"{task}-{memory}"] = _popgym(task, memory)
+    # As S5's authors train it: Lambda, B_tilde and log_step at a fraction of the step size.
+    for task in EASY:
+        found[f"{task}-s5-slow"] = dataclasses.replace(found[f"{task}-s5"], ssm_lr=0.25)
     for task in HARD:
         found[f"{task}-s5-no-resets"] = dataclasses.replace(found[f"{task}-s5"], resets=False)
     # Where S5 of equal size stays under the paper's S5: twice as wide, a smaller step, half as many steps again.
@@ -236,7 +240,7 @@ def get(name: str, budget: str | None = None) -> Experiment:
     if budget == "gpu":
         larger = dataclasses.replace(config, num_envs=4 * config.num_envs, total_steps=4 * config.total_steps)
         return Experiment(name, budget, larger, metric, None, "no number: never run")
-    task = re.sub(f"-{config.memory}(-no-resets|-wide)?$", "", name)
+    task = re.sub(f"-{config.memory}(-no-resets|-slow|-wide)?$", "", name)
     expected, source = PUBLISHED.get(task, {}).get(config.memory, (None, "no number: the paper reports none"))
     if not config.resets:
         expected, source = None, "no number: the paper reports the ablation over all five tasks only"
