@@ -10,7 +10,7 @@ from chapters import ROOT
 from s5lib import experiments, runs
 
 PAGE = ROOT / "book/results.md"
-MEMORIES = ("s5", "s5-wide", "s5-no-resets", "gru", "lstm", "attention", "none")
+MEMORIES = ("s5", "s5-slow", "s5-wide", "s5-no-resets", "gru", "lstm", "attention", "none")
 
 
 def minutes(stored: list[runs.Result]) -> float:

@@ -97,12 +97,19 @@ def memory_parameters(config):
 
 @pytest.mark.parametrize("task", ["repeat-previous-easy", "memory-length-64", "position-only-pendulum-hard"])
 def test_agents_differ_in_their_memory_alone_and_have_equal_parameters(task):
-    equal = [name for name in experiments.names(task) if not name.endswith(("no-resets", "wide"))]
+    equal = [name for name in experiments.names(task) if not name.endswith(("no-resets", "slow", "wide"))]
     configs = [experiments.get(name, "cpu").config for name in equal]
     assert len(configs) >= 4
     assert same_but({"memory", "features", "memory_options", "lr"}, *configs)
     counts = [memory_parameters(config) for config in configs]
     assert max(counts) < 1.05 * min(counts), counts
+
+
+def test_only_the_pace_of_its_dynamics_differs_where_s5_is_slow():
+    for task in experiments.EASY:
+        usual, slow = (experiments.get(f"{task}-s5{end}", "cpu").config for end in ("", "-slow"))
+        assert same_but({"ssm_lr"}, usual, slow) and (usual.ssm_lr, slow.ssm_lr) == (1.0, 0.25)
+        assert experiments.get(f"{task}-s5-slow", "paper").expected is None
 
 
 def test_the_wide_one_is_named_where_equal_parameters_are_left():
