@@ -79,7 +79,7 @@ def test_what_cannot_be_drawn():
         lived(action_size=None)
 
 
-def test_watching(monkeypatch, capsys):
+def test_watching(monkeypatch):
     _, agent, params = lived()
     monkeypatch.setattr("s5lib.viz._in_kernel", lambda: False)
     shown = []

@@ -46,12 +46,9 @@ def check_trial_flags(answer: Callable) -> str:
             ),
             "You have the two the wrong way round: return `resets`, then `terminated`.": (terminated, resets),
         }
-        if not all(np.array_equal(flags, right) for flags, right in zip(said, (resets, terminated), strict=True)):
-            for hint, wrong in mistakes.items():
-                if all(np.array_equal(flags, bad) for flags, bad in zip(said, wrong, strict=True)):
-                    raise Hint(hint)
-            wrongs = [int((flags != right).sum()) for flags, right in zip(said, (resets, terminated), strict=True)]
-            raise Hint(f"With {trials} trials, {wrongs[0]} of 400 `resets` and {wrongs[1]} `terminated` are wrong.")
+        wrong = {hint: np.stack(flags) for hint, flags in mistakes.items()}
+        what = f"With {trials} trials, [resets, terminated]"
+        compare(np.stack(said), np.stack([resets, terminated]), wrong, what=what)
     return "right for 1, 3 and 16 trials: sixteen falls, and one end."
 
 

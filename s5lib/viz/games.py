@@ -209,19 +209,22 @@ def record(agent: Any, params: Any, seed: int = 0) -> tuple[Any, Any]:
     env, states = agent.env, 0
     while isinstance(env, envs.Wrapper):
         env, states = env.env, states + 1
-    key_reset, key_steps = jax.random.split(jax.random.key(seed))
-    episode = acted(agent, params, key_reset, key_steps)
+    episode = played(agent, params, seed)
     state = episode.state
     for _ in range(states):
         state = state.env_state
     width = env.observation_space(env.default_params).shape[0]  # wrappers append to what is seen
     seen, then = (obs[..., :width] for obs in (episode.obs, episode.next_obs))
-    return env, _cut(episode._replace(state=state, obs=seen, next_obs=then))
+    return env, episode._replace(state=state, obs=seen, next_obs=then)
+
+
+def played(agent: Any, params: Any, seed: int) -> Any:
+    """One episode of a trained agent, from its reset to its end, with what all wrappers add to states and observations."""
+    return _cut(_acted(agent, params, *jax.random.split(jax.random.key(seed))))
 
 
 @partial(jax.jit, static_argnums=0)
-def acted(agent: Any, params: Any, key_reset: jax.Array, key_steps: jax.Array) -> Any:
-    """One episode of an agent as an ``Episode`` with the states of all wrappers, unshortened: look at ``active``."""
+def _acted(agent: Any, params: Any, key_reset: jax.Array, key_steps: jax.Array) -> Any:
     env, network = agent.env, agent.network
     space = env.action_space(env.default_params)
     obs, state = env.reset_env(key_reset, env.default_params)

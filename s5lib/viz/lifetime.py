@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from s5lib.envs.projection import ProjectedState
 from s5lib.envs.trials import TrialState
 from s5lib.viz import explore, motion, plt
-from s5lib.viz.games import acted
+from s5lib.viz.games import played
 from s5lib.viz.pieces import ACTION, BAD, GOOD, PALE, SEEN
 
 __all__ = ["Lifetime", "draw_trial", "record_lifetime", "watch_trials"]
@@ -54,20 +53,20 @@ def record_lifetime(agent: Any, params: Any, seed: int = 0) -> Lifetime:
     Raises:
         ValueError: its environment projects no actions, or has no trials.
     """
-    episode = jax.tree.map(np.asarray, acted(agent, params, *jax.random.split(jax.random.key(seed))))
-    state, trial, matrices = episode.state, None, None
+    episode = played(agent, params, seed)
+    state: Any = episode.state
+    trial: Any = None
+    matrices: Any = None
     while hasattr(state, "env_state"):
         trial = state.trial if isinstance(state, TrialState) else trial
         matrices = (state.obs_matrix, state.action_matrix) if isinstance(state, ProjectedState) else matrices
         state = state.env_state
     if trial is None or matrices is None or any(matrix is None for matrix in matrices):
         raise ValueError(f"agent must play projected trials, with obs_size and action_size; got {agent.env}")
-    alive: Any = episode.active
     obs_matrix, action_matrix = matrices
     push = np.einsum("tij,tj->ti", action_matrix, episode.action).argmax(-1)
     obs = episode.obs[:, : obs_matrix.shape[1]]
-    parts: Any = (obs, episode.action, push, state.physics, trial, episode.reward)
-    return Lifetime(*(part[alive] for part in parts))
+    return Lifetime(obs, episode.action, push, state.physics, trial, episode.reward)
 
 
 def draw_trial(life: Lifetime, trial: int, limit: int = 200) -> Any:
