@@ -35,7 +35,12 @@ def lived(**options):
 def test_a_lifetime_is_what_happened():
     life, _, _ = lived()
     steps = len(life.trial)
-    assert life.obs.shape == (steps, 4) and life.action.shape == (steps, 2) and life.physics.shape == (steps, 4)
+    assert (
+        life.limit == 60
+        and life.obs.shape == (steps, 4)
+        and life.action.shape == (steps, 2)
+        and life.physics.shape == (steps, 4)
+    )
     np.testing.assert_array_equal(np.unique(life.trial), [0, 1, 2])
     np.testing.assert_allclose(life.returns, np.bincount(life.trial) / 60, rtol=1e-5)
     # What is seen are mixtures of x and theta, by one matrix in all trials.
@@ -55,7 +60,7 @@ def test_a_lifetime_is_what_happened():
 def test_a_trial_is_drawn():
     life, _, _ = lived()
     for trial in range(3):
-        fig = lifetime.draw_trial(life, trial, limit=60)
+        fig = lifetime.draw_trial(life, trial)
         length = int((life.trial == trial).sum())
         (said,) = (text for text in fig.axes[0].texts)
         fell = length < 60
@@ -66,8 +71,9 @@ def test_a_trial_is_drawn():
         heights = [patch.get_height() for patch in fig.axes[3].patches]
         np.testing.assert_allclose(heights, life.returns)
         plt.close(fig)
-    stood = life._replace(trial=np.zeros(60, int), **{n: getattr(life, n)[:60] for n in life._fields if n != "trial"})
-    (said,) = lifetime.draw_trial(stood, 0, limit=60).axes[0].texts
+    arrays = {name: getattr(life, name)[:60] for name in life._fields if name not in ("trial", "limit")}
+    stood = life._replace(trial=np.zeros(60, int), **arrays)
+    (said,) = lifetime.draw_trial(stood, 0).axes[0].texts
     assert said.get_text() == "stands for all 60 steps" and said.get_color() == GOOD
 
 

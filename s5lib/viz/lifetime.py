@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from s5lib.envs import Wrapper
 from s5lib.envs.projection import ProjectedState
 from s5lib.envs.trials import TrialState
 from s5lib.viz import explore, motion, plt
@@ -26,6 +27,7 @@ class Lifetime(NamedTuple):
         physics: (T, 4), x, x_dot, theta, theta_dot.
         trial: (T,), which trial the step belongs to, from 0.
         reward: (T,).
+        limit: how many steps a trial may last.
     """
 
     obs: np.ndarray
@@ -34,6 +36,7 @@ class Lifetime(NamedTuple):
     physics: np.ndarray
     trial: np.ndarray
     reward: np.ndarray
+    limit: int
 
     @property
     def returns(self) -> np.ndarray:
@@ -53,7 +56,9 @@ def record_lifetime(agent: Any, params: Any, seed: int = 0) -> Lifetime:
     Raises:
         ValueError: its environment projects no actions, or has no trials.
     """
-    episode = played(agent, params, seed)
+    env, episode = agent.env, played(agent, params, seed)
+    while isinstance(env, Wrapper):
+        env = env.env
     state: Any = episode.state
     trial: Any = None
     matrices: Any = None
@@ -66,16 +71,15 @@ def record_lifetime(agent: Any, params: Any, seed: int = 0) -> Lifetime:
     obs_matrix, action_matrix = matrices
     push = np.einsum("tij,tj->ti", action_matrix, episode.action).argmax(-1)
     obs = episode.obs[:, : obs_matrix.shape[1]]
-    return Lifetime(obs, episode.action, push, state.physics, trial, episode.reward)
+    return Lifetime(obs, episode.action, push, state.physics, trial, episode.reward, env.max_steps)
 
 
-def draw_trial(life: Lifetime, trial: int, limit: int = 200) -> Any:
+def draw_trial(life: Lifetime, trial: int) -> Any:
     """Draw one trial: the pole at moments, what the agent saw, what it answered, and the returns of all trials.
 
     Args:
         life: a Lifetime.
         trial: which, from 0.
-        limit: steps at most, the width of the picture.
     Returns:
         A Figure.
     Raises:
@@ -88,8 +92,8 @@ def draw_trial(life: Lifetime, trial: int, limit: int = 200) -> Any:
         4, 1, figsize=(6.4, 5.8), layout="constrained", gridspec_kw={"height_ratios": [1.5, 1.4, 1.0, 1.0]}
     )
     for ax in axes[:3]:
-        ax.set(xlim=(-limit / 40, limit * 1.03))
-    _strip(axes[0], life.physics[steps], limit)
+        ax.set(xlim=(-life.limit / 40, life.limit * 1.03))
+    _strip(axes[0], life.physics[steps], life.limit)
     _seen(axes[1], life.obs[steps])
     _done(axes[2], life.action[steps], life.push[steps])
     _trials(axes[3], life.returns, trial)
