@@ -16,7 +16,7 @@ from flax import struct
 from s5lib.config import check_positive_int, is_concrete
 from s5lib.envs import EpisodeStatistics, PreviousAction, vectorize
 from s5lib.envs import make as make_env
-from s5lib.envs.base import rarely
+from s5lib.envs.base import check_vectors, rarely
 from s5lib.envs.worlds import ManyWorlds, check_share
 from s5lib.memory import make_memory
 from s5lib.networks import ActorCritic
@@ -73,6 +73,7 @@ class PPOConfig:
         normalize_advantage: give each minibatch's advantages mean 0 and variance 1.
         clip_value: let the values' change count only within clip_eps too, as the RL paper's code does.
         eval_episodes: episodes that ``evaluate`` plays.
+        eval_env_options: pairs (option, value) that ``evaluate`` puts in the place of ``env_options``' own.
         lr: step size; this and the fields below are what ``Hypers`` holds and explains.
     Raises:
         TypeError, ValueError: a field outside its range; what does not divide is said with the nearest choices.
@@ -97,6 +98,7 @@ class PPOConfig:
     normalize_advantage: bool = True
     clip_value: bool = False
     eval_episodes: int = 512
+    eval_env_options: tuple[tuple[str, Any], ...] = ()
     lr: float = 5e-4
     ssm_lr: float = 1.0
     gamma: float = 0.99
@@ -193,7 +195,7 @@ class PPOState(struct.PyTreeNode):
     key: jax.Array
     hypers: Hypers
     update: jax.Array
-    episode_return: jax.Array
+    latest: dict[str, jax.Array]  # mean returns of the episodes, and trials, that ended last
 
 
 def gae(
@@ -287,17 +289,23 @@ class Agent:
     Attributes:
         config: what was asked for.
         env: the wrapped environment.
+        eval_env: that of ``evaluate``; the same, unless another was asked for.
         network: its ActorCritic.
     """
 
     config: PPOConfig
     env: Any
+    eval_env: Any
     network: ActorCritic
 
     @property
     def worlds(self) -> tuple[str, ...]:
         """Names of the worlds of ``ManyWorlds``; none where the environment is one."""
-        return self.env.names if isinstance(self.env, ManyWorlds) else ()
+        return _worlds(self.env)
+
+    @property
+    def _returns(self) -> tuple[str, ...]:
+        return ("return", "trial_return") if hasattr(self.env, "trials") else ("return",)
 
     def init(self, key: jax.Array, hypers: Hypers | None = None) -> PPOState:
         """Start: fresh weights, fresh environments.
@@ -326,7 +334,7 @@ class Agent:
             key=key,
             hypers=jax.tree.map(jnp.float32, hypers),
             update=jnp.int32(0),
-            episode_return=jnp.zeros(len(self.worlds) or ()),
+            latest={name: jnp.zeros(len(self.worlds) or ()) for name in self._returns},
         )
 
     def update(self, state: PPOState) -> tuple[PPOState, dict[str, jax.Array]]:
@@ -369,25 +377,28 @@ class Agent:
         (params, opt_state), metrics = jax.lax.scan(epoch, (state.params, state.opt_state), keys)
 
         # METRICS
-        count = self._sum(finished.ended)
-        mean = jnp.where(
-            count > 0, self._sum(finished.ended * finished.total) / jnp.maximum(count, 1), state.episode_return
-        )
         metrics = jax.tree.map(jnp.mean, metrics)
         metrics["explained_variance"] = 1 - jnp.var(target - rollout.value) / (jnp.var(target) + 1e-8)
-        metrics |= {"return": mean.mean(), "episodes": count.sum(), **self._named(mean)}
+        latest = {}
+        for name, (ended, total) in finished.items():
+            count = self._sum(ended)
+            mean = jnp.where(count > 0, self._sum(ended * total) / jnp.maximum(count, 1), state.latest[name])
+            latest[name] = mean
+            metrics |= {name: mean.mean(), **_named(name, self.worlds, mean)}
+        metrics["episodes"] = finished["return"].ended.sum()
         metrics["steps"] = (state.update + 1) * (config.num_envs * config.num_steps)
-        state = state.replace(params=params, opt_state=opt_state, key=key, update=state.update + 1, episode_return=mean)
+        state = state.replace(params=params, opt_state=opt_state, key=key, update=state.update + 1, latest=latest)
         return state, metrics
 
-    def collect(self, state: PPOState, key: jax.Array) -> tuple[PPOState, Rollout, "Finished"]:
+    def collect(self, state: PPOState, key: jax.Array) -> tuple[PPOState, Rollout, dict[str, "Finished"]]:
         """Act for ``num_steps`` steps in all environments; the memory's matrices are prepared once.
 
         Args:
             state: where the last rollout stopped.
             key: random key.
         Returns:
-            The state with environments, observation, resets and carry moved on; the Rollout; the episodes that ended in it.
+            The state with environments, observation, resets and carry moved on; the Rollout; what ended in it: ``"return"``
+            of episodes and, of an environment with ``Trials``, ``"trial_return"``.
         """
         envs, params = vectorize(self.env, self.config.num_envs), state.params
         prepared = self.network.apply(params, method="prepare")
@@ -411,7 +422,10 @@ class Agent:
             # A trial may end the sum of rewards, though memory goes on.
             stops = ended | info.get("returns_end", False)
             row = Rollout(obs, resets, action[0], log_prob, value[0], reward, stops, jnp.where(cut, final_value, 0))
-            return (env_state, next_obs, ended, carry), (row, Finished(ended, info["episode_return"]))
+            finished = {"return": Finished(ended, info["episode_return"])}
+            if "trial_return" in self._returns:
+                finished["trial_return"] = Finished(info["trial_ended"], info["trial_return"])
+            return (env_state, next_obs, ended, carry), (row, finished)
 
         start = (state.env_state, state.obs, state.resets, state.carry)
         rows: Any
@@ -436,16 +450,18 @@ class Agent:
         carry = self.network.initial_carry(episodes)
         for key in jax.random.split(jax.random.fold_in(state.key, 0), 1 if self.config.resets else 2):
             carry, total, length, trials = self._play(state.params, prepared, carry, key)
-        part = total.reshape(len(self.worlds) or 1, -1)  # each world's share is fixed: only spread within it is chance
+        names = _worlds(self.eval_env)
+        part = total.reshape(len(names) or 1, -1)  # each world's share is fixed: only spread within it is chance
         se = jnp.sqrt(part.var(1).mean() / episodes)
         told = {f"trial/{k}": trials[:, k].mean() for k in range(trials.shape[1])}
-        return {"return": total.mean(), "return_se": se, "length": length.mean(), **self._named(part.mean(1)), **told}
+        worlds = _named("return", names, part.mean(1))
+        return {"return": total.mean(), "return_se": se, "length": length.mean(), **worlds, **told}
 
     def _play(self, params: Any, prepared: Any, carry: Any, key: jax.Array) -> tuple:
         """Play one episode in each of ``eval_episodes`` environments: carry at its end, return, length, each trial's return."""
         episodes = self.config.eval_episodes
-        each, count = jnp.arange(episodes), getattr(self.env, "trials", 0)
-        envs = vectorize(self.env, episodes)
+        each, count = jnp.arange(episodes), getattr(self.eval_env, "trials", None) or 0
+        envs = vectorize(self.eval_env, episodes)
         key_reset, key_play = jax.random.split(key)
         obs, env_state = envs.reset_env(key_reset)
         resets = jnp.zeros(episodes, bool)
@@ -471,9 +487,6 @@ class Agent:
         """The sum of a leaf (T, B): one number, or one for each of many worlds."""
         return leaf.reshape(len(leaf), len(self.worlds), -1).sum((0, 2)) if self.worlds else leaf.sum()
 
-    def _named(self, values: jax.Array) -> dict[str, jax.Array]:
-        return {f"return/{name}": values[i] for i, name in enumerate(self.worlds)}
-
     def _read(self, params: Any, carry: Any, obs: jax.Array, resets: jax.Array, prepared: Any = None) -> tuple:
         return self.network.apply(
             params, carry, obs, resets if self.config.resets else jnp.zeros_like(resets), prepared
@@ -493,12 +506,20 @@ class Agent:
         return jax.tree_util.tree_map_with_path(move, params, moves), opt_state, norm
 
 
+def _worlds(env: Any) -> tuple[str, ...]:
+    return env.names if isinstance(env, ManyWorlds) else ()
+
+
+def _named(what: str, names: tuple[str, ...], values: jax.Array) -> dict[str, jax.Array]:
+    return {f"{what}/{name}": values[i] for i, name in enumerate(names)}
+
+
 def _beside(flag: jax.Array, leaf: jax.Array) -> jax.Array:
     return flag.reshape(flag.shape + (1,) * (leaf.ndim - 1))
 
 
 class Finished(NamedTuple):
-    """Where episodes ended in a rollout, and what each had earned by then; (T, B)."""
+    """Where episodes, or trials, ended in a rollout, and what each had earned by then; (T, B)."""
 
     ended: jax.Array
     total: jax.Array
@@ -507,18 +528,19 @@ class Finished(NamedTuple):
 _adam = optax.scale_by_adam(eps=1e-5)
 
 
-def make(config: PPOConfig, env: Any = None) -> Agent:
+def make(config: PPOConfig, env: Any = None, eval_env: Any = None) -> Agent:
     """Build the agent that a config describes.
 
     Args:
         config: a PPOConfig.
         env: your own environment, with gymnax's interface and vectors as observations, or ``ManyWorlds``; made from
             ``config.env`` if None.
+        eval_env: another for ``evaluate``, with the same spaces; if None, your own, or what ``config.eval_env_options`` ask for.
     Returns:
         An Agent.
     Raises:
-        ValueError, TypeError: the environment, memory or an option is unknown, observations are not vectors, or many
-            worlds cannot have equal shares of the environments.
+        ValueError, TypeError: the environment, memory or an option is unknown, observations are not vectors, ``eval_env`` has
+            other spaces, or many worlds cannot have equal shares of the environments.
     Example:
         >>> agent = make(PPOConfig(features=16, num_envs=4, num_steps=16, num_minibatches=2))
         >>> state, metrics = jax.jit(agent.update)(agent.init(jax.random.key(0)))
@@ -532,11 +554,21 @@ def make(config: PPOConfig, env: Any = None) -> Agent:
             env = PreviousAction(env, reward=config.previous_reward, trial=hasattr(env, "trials"))
         return EpisodeStatistics(env)
 
-    env = make_env(config.env, **dict(config.env_options)) if env is None else env
-    if isinstance(env, ManyWorlds):
-        for name in ("num_envs", "eval_episodes"):
-            check_share(name, getattr(config, name), env)
-    env = env.wrap(wrap) if isinstance(env, ManyWorlds) else wrap(env)
+    def prepared(env: Any, share: str) -> Any:
+        if not isinstance(env, ManyWorlds):
+            return wrap(env)
+        check_share(share, getattr(config, share), env)
+        return env.wrap(wrap)
+
+    if env is None:
+        options = dict(config.env_options)
+        env = make_env(config.env, **options)
+        if eval_env is None and config.eval_env_options:
+            eval_env = make_env(config.env, **{**options, **dict(config.eval_env_options)})
+    env, eval_env = prepared(env, "num_envs"), prepared(env if eval_env is None else eval_env, "eval_episodes")
+    sizes, eval_sizes = ((check_vectors(e), str(e.action_space(e.default_params))) for e in (env, eval_env))
+    if sizes != eval_sizes:
+        raise ValueError(f"eval_env must have the observations and actions of env, {sizes}; got {eval_sizes}")
     memory = make_memory(config.memory, config.features, **dict(config.memory_options))
-    space = env.action_space(env.default_params)
-    return Agent(config, env, ActorCritic(space, memory, config.encoder, config.head))
+    network = ActorCritic(env.action_space(env.default_params), memory, config.encoder, config.head)
+    return Agent(config, env, eval_env, network)

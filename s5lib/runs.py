@@ -43,11 +43,16 @@ __all__ = [
 ROWS_KEPT = 5000  # of a run, in memory
 POINTS_STORED = 100
 RL_METRICS = (
-    "return", "episodes", "steps", "entropy", "approx_kl", "explained_variance", "loss", "wall_time", "cpu_time",
+    "return", "trial_return", "episodes", "steps", "entropy", "approx_kl", "explained_variance", "loss", "wall_time", "cpu_time",
 )  # fmt: skip
 SAVE_EVERY = 30.0  # seconds between checkpoints
 CHUNK_SECONDS = 5.0  # between signs of life
-MAIN_METRICS = ("return", "accuracy", "loss")  # the first of these that a learner has is what its bar shows
+MAIN_METRICS = (
+    "trial_return",
+    "return",
+    "accuracy",
+    "loss",
+)  # the first of these that a learner has is what its bar shows
 
 
 class DivergedError(FloatingPointError):

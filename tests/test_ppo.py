@@ -309,9 +309,49 @@ def test_returns_may_end_with_their_trial_and_memory_goes_on(own):
     _, rollout, finished = jax.jit(agent.collect)(state, KEY)
     steps = np.arange(1, SMALL["num_steps"] + 1)
     np.testing.assert_array_equal(rollout.ended[:, 0], steps % (5 if own else 10) == 0)
-    np.testing.assert_array_equal(finished.ended[:, 0], steps % 10 == 0)
+    np.testing.assert_array_equal(finished["return"].ended[:, 0], steps % 10 == 0)
+    np.testing.assert_array_equal(finished["trial_return"].ended[:, 0], steps % 5 == 0)
+    assert np.all(finished["trial_return"].total[4::5] == 5) and np.all(finished["return"].total[9::10] == 10)
     np.testing.assert_array_equal(rollout.resets[1:, 0], steps[:-1] % 10 == 0)
     assert not rollout.cut_value.any()
+
+
+def test_the_returns_of_trials_are_told_while_training():
+    """Where a life is so many steps, its return says nothing: the mean of the trials that ended does."""
+    config = PPOConfig(memory="none", **SMALL)
+    agent = ppo.make(config, Trials(Probe("terminated", 5), None, steps=12))
+    _, metrics = jax.jit(agent.update)(jax.jit(agent.init)(KEY))
+    assert metrics["trial_return"] == 5 and metrics["return"] == 12
+    assert metrics["episodes"] == SMALL["num_envs"] * (SMALL["num_steps"] // 12)
+    plain = ppo.make(config, Probe("terminated", 5))
+    assert "trial_return" not in jax.eval_shape(plain.update, jax.eval_shape(plain.init, KEY))[1]
+    # A rollout in which no trial ends tells the mean of the last that did: one of 33 steps ends in the third of these.
+    agent = ppo.make(config, Trials(Probe("terminated", 33), 9))
+    state, update = jax.jit(agent.init)(KEY), jax.jit(agent.update)
+    told = []
+    for _ in range(4):
+        state, metrics = update(state)
+        told.append(float(metrics["trial_return"]))
+    assert told == [0, 0, 33, 33]
+
+
+def test_evaluate_in_another_environment():
+    """Trained on lives of so many steps, judged on lives of so many trials, on projections that training has not."""
+    options = {
+        "env": "ProjectedCartPole", "env_options": (("trials", None), ("steps", 32), ("max_steps", 20)),
+        "eval_env_options": (("trials", 2), ("steps", None), ("held_out", True)),
+    }  # fmt: skip
+    agent = ppo.make(PPOConfig(memory="none", **options, **SMALL))
+    assert agent.env.trials is None and agent.env.steps == 32 and not agent.env.held_out
+    assert agent.eval_env.trials == 2 and agent.eval_env.steps is None and agent.eval_env.held_out
+    final = jax.jit(agent.evaluate)(jax.jit(agent.init)(KEY))
+    assert "trial/1" in final and "trial/2" not in final and 0 < final["return"] <= 2
+    # Your own environments: the one given is used for both, unless another is given too.
+    probe, later = Probe("later", 7), Probe("later", 9)
+    assert ppo.make(PPOConfig(**options, **SMALL), probe).eval_env.horizon == 7
+    assert ppo.make(PPOConfig(**SMALL), probe, later).eval_env.horizon == 9
+    with pytest.raises(ValueError, match="eval_env must have the observations and actions of env"):
+        ppo.make(PPOConfig(**SMALL), probe, make("RepeatPreviousEasy"))
 
 
 @pytest.mark.parametrize("cut", [False, True])

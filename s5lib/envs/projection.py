@@ -290,9 +290,10 @@ class ProjectedCartPole(Wrapper):
     ``trials``.
 
     Args:
-        trials: trials to a meta-episode.
+        trials: trials to a meta-episode; None for as many as fit in ``steps``.
         fresh: each trial from a start of its own; False repeats the first.
         own_returns: returns end with their trial, see ``Trials``.
+        steps: cut a meta-episode after this many steps, see ``Trials``.
         obs_size: numbers that the agent sees, 2 or more; None shows x and theta.
         action_size: numbers that it acts with, 2 or more; None leaves it two buttons.
         distribution: as in ``Projection``, and so are the fields after it.
@@ -311,9 +312,10 @@ class ProjectedCartPole(Wrapper):
     """
 
     env: Any = field(init=False, repr=False, compare=False)
-    trials: int = 16
+    trials: int | None = 16
     fresh: bool = True
     own_returns: bool = False
+    steps: int | None = None
     obs_size: int | None = 4
     action_size: int | None = 2
     distribution: str = "orthogonal"
@@ -327,7 +329,7 @@ class ProjectedCartPole(Wrapper):
 
     def __post_init__(self) -> None:
         names = [option.name for option in dataclasses.fields(Projection) if option.name != "env"]
-        world = Trials(CartPole(max_steps=self.max_steps), self.trials, self.fresh, self.own_returns)
+        world = Trials(CartPole(max_steps=self.max_steps), self.trials, self.fresh, self.own_returns, self.steps)
         object.__setattr__(self, "env", Projection(world, **{name: getattr(self, name) for name in names}))
 
     def describe(self) -> Description:

@@ -33,8 +33,7 @@ class Trials(Wrapper):
     trial: nothing else marks the boundary in the observation (``PreviousAction(env, trial=True)`` adds a flag). The flags
     of a trial's end are therefore neither ``terminated`` nor ``truncated``: returns run on, and memory is kept.
     ``terminated`` holds once, as the last trial ends, even where that trial was cut by its time limit: the task is this
-    number of trials, nothing can be earned after them, and so there is no value to bootstrap from. ``truncated`` is left
-    to wrappers around this one.
+    number of trials, nothing can be earned after them, and so there is no value to bootstrap from.
 
     ``info`` tells on every step: ``"trial"``, the index from 0 of the trial that the step belonged to; ``"trial_ended"``,
     whether it was that trial's last; ``"trial_return"``, what the trial has earned, up to and with this step.
@@ -45,15 +44,20 @@ class Trials(Wrapper):
     each step pays alike and the next trial begins at once, a fall costs nothing that a discounted sum could see, unless
     it is the last one.
 
+    A meta-episode may be so many ``steps`` long instead, with ``trials=None``: it is then ``truncated``, in the middle of a
+    trial. That is for learners. Where falls are quick, a number of trials makes lives of very different lengths, and those that
+    need no more learning fill nearly all of a batch; a number of steps gives every hidden task the same share.
+
     What stays the same over the trials of a meta-episode, such as a ``Projection``, goes around this wrapper.
 
     Args:
         env: any environment; its own time limit is that of a trial.
-        trials: how many to a meta-episode, positive.
+        trials: how many to a meta-episode, positive; None for as many as fit in ``steps``.
+        steps: cut a meta-episode after this many steps; None for no cut.
         fresh: draw each trial's start anew; False repeats the start of the meta-episode's first trial.
         own_returns: ask for returns that end with their trial.
     Raises:
-        ValueError, TypeError: ``trials`` is not a positive integer.
+        ValueError, TypeError: ``trials`` or ``steps`` is not a positive integer, or both are None.
     Example:
         >>> from s5lib.envs import make
         >>> env = Trials(make("PositionOnlyCartPoleEasy"), 16)
@@ -66,16 +70,21 @@ class Trials(Wrapper):
     Differs: that code starts every trial from the state of the first, which is ``fresh=False`` here.
     """
 
-    trials: int = 16
+    trials: int | None = 16
     fresh: bool = True
     own_returns: bool = False
+    steps: int | None = None
 
     def __post_init__(self) -> None:
-        check_positive_int("trials", self.trials)
+        if self.steps is not None:
+            check_positive_int("steps", self.steps)
+        if self.trials is not None or self.steps is None:
+            check_positive_int("trials", self.trials)
 
     @property
     def horizon(self) -> int:
-        return self.trials * super().horizon
+        limits = [] if self.trials is None else [self.trials * super().horizon]
+        return min(limits + ([] if self.steps is None else [self.steps]))
 
     def reset_env(self, key: jax.Array, params: Any) -> tuple:
         obs, state = super().reset_env(key, params)
@@ -86,7 +95,7 @@ class Trials(Wrapper):
         key_step, key_start = jax.random.split(key)
         obs, inner, reward, ended, info = self.env.step_env(key_step, state.env_state, action, params)
         ended = ended | self.env.is_truncated(inner, params)
-        last = state.trial == self.trials - 1
+        last = jnp.bool_(False) if self.trials is None else state.trial == self.trials - 1
         trial_return = state.trial_return + reward
 
         def restart(current: tuple, start: Any, params: Any) -> tuple:
@@ -106,15 +115,21 @@ class Trials(Wrapper):
         return obs, state, reward, ended & last, info
 
     def is_truncated(self, state: Any, params: Any) -> jax.Array:
-        return jnp.bool_(False)
+        return jnp.bool_(False) if self.steps is None else state.time >= self.steps
 
     def describe(self) -> Description:
         told = self.env.describe()
         starts = "a fresh start each" if self.fresh else "all from one start"
+        trials = "Trials" if self.trials is None else f"{self.trials} trials"
+        cut = "" if self.steps is None else f", cut after {self.steps} steps"
+
+        def total(of_trial: float | None) -> float | None:
+            return None if of_trial is None or self.trials is None or self.steps is not None else self.trials * of_trial
+
         return dataclasses.replace(
             told,
-            summary=f"{told.summary} {self.trials} trials to an episode, {starts}.",
+            summary=f"{told.summary} {trials} to an episode{cut}, {starts}.",
             horizon=self.horizon,
-            random_return=None if told.random_return is None else self.trials * told.random_return,
-            best_return=None if told.best_return is None else self.trials * told.best_return,
+            random_return=total(told.random_return),
+            best_return=total(told.best_return),
         )

@@ -197,7 +197,7 @@ def watch(name: str, steps: int = 20, seed: int = 0, **options: Any) -> None:
 
 
 def record(agent: Any, params: Any, seed: int = 0) -> tuple[Any, Any]:
-    """Let a trained agent play one game, acting as in training: its actions are drawn from its policy.
+    """Let a trained agent play one game of its ``eval_env``, acting as in training: its actions are drawn from its policy.
 
     Args:
         agent: what ``s5lib.ppo.make`` returned.
@@ -206,7 +206,7 @@ def record(agent: Any, params: Any, seed: int = 0) -> tuple[Any, Any]:
     Returns:
         The environment without its wrappers, and the ``Episode`` that was played, both as ``draw_game`` takes them.
     """
-    env, states = agent.env, 0
+    env, states = agent.eval_env, 0
     while isinstance(env, envs.Wrapper):
         env, states = env.env, states + 1
     episode = played(agent, params, seed)
@@ -225,7 +225,7 @@ def played(agent: Any, params: Any, seed: int) -> Any:
 
 @partial(jax.jit, static_argnums=0)
 def _acted(agent: Any, params: Any, key_reset: jax.Array, key_steps: jax.Array) -> Any:
-    env, network = agent.env, agent.network
+    env, network = agent.eval_env, agent.network
     space = env.action_space(env.default_params)
     obs, state = env.reset_env(key_reset, env.default_params)
 

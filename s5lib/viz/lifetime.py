@@ -56,7 +56,7 @@ def record_lifetime(agent: Any, params: Any, seed: int = 0) -> Lifetime:
     Raises:
         ValueError: its environment projects no actions, or has no trials.
     """
-    env, episode = agent.env, played(agent, params, seed)
+    env, episode = agent.eval_env, played(agent, params, seed)
     while isinstance(env, Wrapper):
         env = env.env
     state: Any = episode.state
@@ -67,7 +67,7 @@ def record_lifetime(agent: Any, params: Any, seed: int = 0) -> Lifetime:
         matrices = (state.obs_matrix, state.action_matrix) if isinstance(state, ProjectedState) else matrices
         state = state.env_state
     if trial is None or matrices is None or any(matrix is None for matrix in matrices):
-        raise ValueError(f"agent must play projected trials, with obs_size and action_size; got {agent.env}")
+        raise ValueError(f"agent must play projected trials, with obs_size and action_size; got {agent.eval_env}")
     obs_matrix, action_matrix = matrices
     push = np.einsum("tij,tj->ti", action_matrix, episode.action).argmax(-1)
     obs = episode.obs[:, : obs_matrix.shape[1]]

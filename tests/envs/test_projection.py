@@ -352,7 +352,7 @@ def test_projected_cart_pole():
     fields = {option.name: option.default for option in dataclasses.fields(ProjectedCartPole) if option.init}
     for option in dataclasses.fields(Projection)[1:]:
         assert fields.pop(option.name) == option.default or option.name in ("obs_size", "action_size")
-    assert fields == {"trials": 16, "fresh": True, "own_returns": False, "max_steps": 200}
+    assert fields == {"trials": 16, "fresh": True, "own_returns": False, "steps": None, "max_steps": 200}
     told = describe("ProjectedCartPole")
     assert told.name == "ProjectedCartPole" and told.horizon == 3200 and told.best_return == 16
     np.testing.assert_allclose(told.random_return, 1.78, atol=0.01)  # where the paper's curves start, figure 3a

@@ -143,6 +143,29 @@ def test_wrappers_around_and_inside():
     assert not terminated.any()
 
 
+def test_a_life_of_so_many_steps():
+    """It is cut where they are over, in the middle of a trial or at its end; as ``TimeLimit`` would cut it."""
+    actions = [0] * 7
+    counted = script(PreviousAction(Trials(Probe(length=3), None, steps=7), trial=True), actions)
+    limited = script(PreviousAction(TimeLimit(Trials(Probe(length=3), 99), 7), trial=True), actions)
+    np.testing.assert_array_equal(counted[2][0], limited[2][0])
+    _, _, (_, _, reward, terminated, info, truncated) = counted
+    np.testing.assert_array_equal(truncated, np.arange(7) == 6)
+    np.testing.assert_array_equal(truncated, limited[2][-1])
+    np.testing.assert_array_equal(info["trial"], [0, 0, 0, 1, 1, 1, 2])
+    np.testing.assert_array_equal(reward, [1, 2, 3, 1, 2, 3, 1])
+    assert not terminated.any()
+    # With both, whichever comes first.
+    for trials, steps, ends in ((2, 7, 5), (3, 7, 6), (2, 6, 5)):
+        _, _, (_, _, _, terminated, _, truncated) = script(Trials(Probe(length=3), trials, steps=steps), actions)
+        assert np.argmax(terminated | truncated) == ends and terminated[ends] == (trials == 2)
+        assert Trials(Probe(length=3), trials, steps=steps).horizon == min(3 * trials, steps)
+    env = Trials(make("PositionOnlyCartPoleEasy"), None, steps=512)
+    told = env.describe()
+    assert env.horizon == told.horizon == 512 and told.random_return is None and told.best_return is None
+    assert "Trials to an episode, cut after 512 steps, a fresh start each" in told.summary
+
+
 def test_time_limits_in_the_parameters_are_those_of_a_trial():
     env = Trials(Probe(length=9), 2)
     params = dataclasses.replace(env.default_params, max_steps_in_episode=2)
@@ -221,3 +244,9 @@ def test_what_it_says_of_itself():
 def test_bad_trials(trials):
     with pytest.raises((ValueError, TypeError), match=f"trials must be .*; got {trials}"):
         Trials(Probe(), trials)
+
+
+@pytest.mark.parametrize("steps", [0, -1, 2.5, True])
+def test_bad_steps(steps):
+    with pytest.raises((ValueError, TypeError), match=f"steps must be .*; got {steps}"):
+        Trials(Probe(), None, steps=steps)
