@@ -2,7 +2,7 @@
 
 A name is ``<task>-<memory>``: ``digits-gru``, ``memory-length-512-s5``, ``repeat-previous-hard-lstm``. ``-s5-no-resets`` is the
 ablation that is never told where episodes open, ``-s5-wide`` a larger S5 with a step size of its own, ``-s5-slow`` one whose
-dynamics take smaller steps than its other weights. ``python -m s5lib.experiments`` runs them at the cpu budget, several seeds
+dynamics take smaller steps than its other weights; ``ABLATIONS`` lists chapter 7's. ``python -m s5lib.experiments`` runs them at the cpu budget, several seeds
 each, resumably, and stores the results.
 """
 
@@ -142,7 +142,48 @@ def _agents() -> dict[str, PPOConfig]:
     return {**found, "repeat-previous-medium-s5": _popgym("repeat-previous-medium", "s5")}
 
 
-_CPU: dict[str, Any] = {**_DIGITS, **_agents()}
+# ------------------------------------------------------------------------------------- learning in context (chapter 7)
+_PROJECTED: dict[str, dict[str, Any]] = {
+    "s5": {"features": 64, "memory_options": (("state_size", 64), ("layers", 4), ("norm", "layer"), ("step_max", 2.0))},
+    "gru": {"features": 104},
+    "none": {"features": 64, "memory_options": (("layers", 2),)},
+}
+_PROJECTED_LR = {"s5": 1e-3, "gru": 1e-3, "none": 1e-3}
+_LIFE = (("trials", None), ("steps", 2048), ("own_returns", True), ("gain", 10.0))
+_HELD_OUT = (("trials", 32), ("steps", None), ("held_out", True))  # twice the paper's training horizon
+
+
+def _projected(memory: str) -> PPOConfig:
+    """Projected CartPole, learnt in lives of 2048 steps. A reward is 1/200, so the critic's error needs a large weight."""
+    return PPOConfig(
+        env="ProjectedCartPole", env_options=_LIFE, eval_env_options=_HELD_OUT, memory=memory, **_PROJECTED[memory],
+        encoder=(64,), head=(64,), num_envs=64, num_steps=256, total_steps=12_000_000, num_minibatches=16,
+        lr=_PROJECTED_LR[memory], anneal=True, previous_reward=True, vf_coef=1000.0,
+    )  # fmt: skip
+
+
+def _env(config: PPOConfig, **options: Any) -> dict[str, Any]:
+    return {"env_options": tuple({**dict(config.env_options), **options}.items())}
+
+
+def _in_context() -> dict[str, PPOConfig]:
+    found = {f"projected-cartpole-{memory}": _projected(memory) for memory in _PROJECTED}
+    s5 = _projected("s5")
+    memory = dict(s5.memory_options)
+    changes: dict[str, dict[str, Any]] = {
+        "no-resets": {"resets": False},
+        "no-reward": {"previous_reward": False},
+        "two-buttons": _env(s5, action_size=None),
+        "same-starts": _env(s5, fresh=False),
+        "lives-of-trials": _env(s5, trials=16, steps=None),
+        "slow-only": {"memory_options": tuple({**memory, "step_max": 0.1}.items())},
+        "two-layers": {"memory_options": tuple({**memory, "layers": 2}.items())},
+        "light-critic": {"vf_coef": 1.0},
+    }
+    return found | {f"projected-cartpole-s5-{name}": dataclasses.replace(s5, **new) for name, new in changes.items()}
+
+
+_CPU: dict[str, Any] = {**_DIGITS, **_agents(), **_in_context()}
 
 # ------------------------------------------------------------------------------------------------ the papers' figures
 _LU = "Lu et al. 2023, appendix C: best epoch's mean return, 8 seeds, 15 M steps"
@@ -155,8 +196,11 @@ _LU_LENGTHS: dict[str, tuple[float, ...]] = {  # in the order of LENGTHS
     "lstm": (1.0, 1.0, 0.85, 0.5, 0.1, 0.2, 0.35, 0.25, -0.05, 0.1),
     "attention": (1.0, 1.0, 1.0, 0.75, 1.0, 1.0, 1.0, 0.7, -0.25, 0.05),
 }
+_LU_TRIALS = "Lu et al. 2023, figure 3, read off by eye: sum over 16 trials, divided by 16; 4 seeds, about 50 M steps"
+_LU_SUMS = {"s5": 6.83, "s5-no-resets": 5.89, "gru": 5.92, "none": 2.87}
 # Task to memory to (return, where it stands).
 PUBLISHED: dict[str, dict[str, tuple[float, str]]] = {
+    "projected-cartpole": {m: (total / 16, _LU_TRIALS) for m, total in _LU_SUMS.items()},
     **{task: {m: (row[k], _LU) for m, row in _LU_TABLE.items()} for k, task in enumerate(HARD)},
     **{
         f"memory-length-{length}": {m: (row[k], _LU_CHAIN) for m, row in _LU_LENGTHS.items()}
@@ -176,6 +220,7 @@ _PAPER_POPGYM: dict[str, Any] = {
     "update_epochs": 30, "num_minibatches": 8, "lr": 5e-5, "anneal": False, "gamma": 0.99, "gae_lambda": 1.0,
     "clip_eps": 0.2, "clip_value": True, "ent_coef": 0.0, "vf_coef": 1.0, "max_grad_norm": 0.5,
 }  # fmt: skip
+_LU_LONG = {"total_steps": 762 * 64 * 1024}  # as many updates as figure 3 shows
 _PAPER_CHAIN: dict[str, Any] = {  # bsuite's actor-critic: one pass over each rollout, so the ratio is 1 and nothing is clipped
     "features": 256, "encoder": (256,), "head": (), "num_envs": 1, "num_steps": 32, "update_epochs": 1, "num_minibatches": 1,
     "normalize_advantage": False, "lr": 3e-4, "anneal": False, "gamma": 0.99, "gae_lambda": 0.9, "ent_coef": 0.0,
@@ -229,7 +274,7 @@ def get(name: str, budget: str | None = None) -> Experiment:
     budget = budget_in_force() if budget is None else check_choice("budget", budget, BUDGETS)
     config = _CPU[name]
     digits = isinstance(config, DigitsConfig)
-    metric = "accuracy" if digits else "return"
+    metric = "accuracy" if digits else "trial_return" if config.env == "ProjectedCartPole" else "return"
     if budget == "smoke":
         small = _smoke_digits(config) if digits else _smoke_agent(config)
         return Experiment(name, budget, small, metric, None, "no number: too short to learn")
@@ -240,10 +285,9 @@ def get(name: str, budget: str | None = None) -> Experiment:
     if budget == "gpu":
         larger = dataclasses.replace(config, num_envs=4 * config.num_envs, total_steps=4 * config.total_steps)
         return Experiment(name, budget, larger, metric, None, "no number: never run")
-    task = re.sub(f"-{config.memory}(-no-resets|-slow|-wide)?$", "", name)
-    expected, source = PUBLISHED.get(task, {}).get(config.memory, (None, "no number: the paper reports none"))
-    if not config.resets:
-        expected, source = None, "no number: the paper reports the ablation over all five tasks only"
+    task, method = re.split(f"-(?={config.memory}(?:-|$))", name)
+    none = "no number: the paper reports " + ("none" if config.resets else "the ablation over all five tasks only")
+    expected, source = PUBLISHED.get(task, {}).get(method.removesuffix("-wide"), (None, none))
     return Experiment(name, budget, _paper(config), metric, expected, source)
 
 
@@ -264,6 +308,11 @@ def _smoke_agent(config: PPOConfig) -> PPOConfig:
 
 def _paper(config: PPOConfig) -> PPOConfig:
     memory = _PAPER_MEMORIES[config.memory]
+    if (
+        config.env == "ProjectedCartPole"
+    ):  # its settings are not published: those of POPGym, and the released code's trials
+        trials = _env(config, trials=16, steps=None, fresh=False, own_returns=False, gain=1.0)
+        return dataclasses.replace(config, **{"memory_options": (), **_PAPER_POPGYM, **memory, **trials, **_LU_LONG})
     if config.env != "MemoryChain":
         return dataclasses.replace(config, **{"memory_options": (), **_PAPER_POPGYM, **memory})
     options = {name: 1 if name == "layers" else value for name, value in dict(memory.get("memory_options", ())).items()}
@@ -296,6 +345,7 @@ def run(
 TUNED_ON = ("count-recall-easy", "noisy-position-only-pendulum-easy", "repeat-previous-easy")
 TUNED_LENGTHS = ("memory-length-64", "memory-length-256")
 TUNING_SEED = 100  # none of the stored runs has it
+TUNING_STEPS = 4_000_000  # of projected CartPole, a third of the stored runs' steps
 
 
 def _tunable() -> dict[str, tuple[str, ...]]:
@@ -303,7 +353,8 @@ def _tunable() -> dict[str, tuple[str, ...]]:
     digits = {name: (name,) for name in _DIGITS if not name.endswith("no-resets")}
     popgym = {f"popgym-{memory}": tuple(f"{task}-{memory}" for task in TUNED_ON) for memory in _EASY}
     chain = {f"memory-length-{memory}": tuple(f"{task}-{memory}" for task in TUNED_LENGTHS) for memory in _CHAIN}
-    return {**digits, **popgym, **chain}
+    trials = {name: (name,) for name in (f"projected-cartpole-{memory}" for memory in _PROJECTED)}
+    return {**digits, **popgym, **chain, **trials}
 
 
 def tune(name: str, out: str | os.PathLike, progress: bool = True) -> dict[str, Any]:
@@ -311,10 +362,11 @@ def tune(name: str, out: str | os.PathLike, progress: bool = True) -> dict[str, 
 
     Digits: ``TRIALS``, scored by accuracy on a validation part. Agents: the step sizes ``AGENT_TRIALS``, with a seed that no
     stored run has; on POPGym scored by the final return, normalised (0 random play, 1 best), over three Easy tasks; on
-    memory length by the mean return over the whole run, which counts how soon it was learnt, over two lengths.
+    memory length by the mean return over the whole run, which counts how soon it was learnt, over two lengths; on projected
+    CartPole by the mean return of a trial, after a third of the steps.
 
     Args:
-        name: "digits-s5", "packed-gru" and so on; "popgym-<memory>"; or "memory-length-<memory>".
+        name: "digits-s5", "packed-gru" and so on; "popgym-<memory>"; "memory-length-<memory>"; or "projected-cartpole-<memory>".
         out: folder for the runs, which resume.
         progress: show progress bars.
     Returns:
@@ -330,6 +382,8 @@ def tune(name: str, out: str | os.PathLike, progress: bool = True) -> dict[str, 
         found = []
         for task in tunable[name]:
             config = dataclasses.replace(_CPU[task], **trial, **({"validation": True} if digits else {}))
+            if name.startswith("projected"):
+                config = dataclasses.replace(config, total_steps=TUNING_STEPS)
             folder = pathlib.Path(out) / f"tune-{task}-{runs.config_hash(config)}"
             found.append(_tuning_score(runs.train(config, seed, folder, progress=progress, label=f"{task} {trial}")))
         scores.append(float(np.mean(found)))
@@ -353,6 +407,8 @@ def _tuning_score(result: runs.Result) -> float:
         return result.final["accuracy"]
     if config.env == "MemoryChain":
         return float(np.mean(result.metrics["return"]))
+    if config.env == "ProjectedCartPole":
+        return result.final["trial_return"]
     about: Any = describe(config.env, **dict(config.env_options))
     return float(stats.normalised_scores(result.final["return"], about.random_return, about.best_return))
 

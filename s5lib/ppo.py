@@ -443,7 +443,7 @@ class Agent:
             state: the trained state.
         Returns:
             "return", "return_se" and "length"; of ``ManyWorlds``, "return/<name>" of each world too; of an environment
-            with ``Trials``, "trial/<k>", the mean return of each trial, from 0.
+            with a number of ``Trials``, "trial/<k>", the mean return of each trial, from 0, and their mean, "trial_return".
         """
         episodes = self.config.eval_episodes
         prepared = self.network.apply(state.params, method="prepare")
@@ -454,6 +454,7 @@ class Agent:
         part = total.reshape(len(names) or 1, -1)  # each world's share is fixed: only spread within it is chance
         se = jnp.sqrt(part.var(1).mean() / episodes)
         told = {f"trial/{k}": trials[:, k].mean() for k in range(trials.shape[1])}
+        told |= {"trial_return": trials.mean()} if told else {}
         worlds = _named("return", names, part.mean(1))
         return {"return": total.mean(), "return_se": se, "length": length.mean(), **worlds, **told}
 

@@ -21,6 +21,7 @@ from s5lib.supervised import make, num_params
 MEMORIES = ("s5", "gru", "lstm", "attention", "none")
 CHAINS = [f"memory-length-{length}" for length in experiments.LENGTHS]
 DIGITS = ("digits-gru", "digits-s5", "packed-gru", "packed-s5", "packed-s5-no-resets")
+CONTEXT = "projected-cartpole"
 STORED = sorted(path.name for path in runs.results_folder().glob("*.seed*.json"))
 
 
@@ -39,7 +40,8 @@ def test_every_name_has_a_config_at_every_budget(budget):
         digits = name in DIGITS
         assert isinstance(found, Experiment) and (found.name, found.budget) == (name, budget)
         assert hash(found.config) == hash(found.config)
-        assert found.metric == ("accuracy" if digits else "return") and found.source
+        wanted = "accuracy" if digits else "trial_return" if name.startswith(CONTEXT) else "return"
+        assert found.metric == wanted and found.source
         assert found.expected is None or budget not in ("smoke", "gpu") or digits
         assert not digits or not found.config.validation
 
@@ -105,6 +107,50 @@ def test_agents_differ_in_their_memory_alone_and_have_equal_parameters(task):
     assert max(counts) < 1.05 * min(counts), counts
 
 
+def test_players_behind_projections_differ_in_their_memory_alone():
+    configs = [experiments.get(f"{CONTEXT}-{memory}", "cpu").config for memory in ("s5", "gru", "none")]
+    assert same_but({"memory", "features", "memory_options", "lr"}, *configs)
+    counts = [memory_parameters(config) for config in configs]
+    assert max(counts) < 1.05 * min(counts), counts
+
+
+@pytest.mark.parametrize(
+    "change, fields",
+    [
+        ("no-resets", {"resets": False}),
+        ("no-reward", {"previous_reward": False}),
+        ("light-critic", {"vf_coef": 1.0}),
+        ("two-buttons", {"env_options": {"action_size": None}}),
+        ("same-starts", {"env_options": {"fresh": False}}),
+        ("lives-of-trials", {"env_options": {"trials": 16, "steps": None}}),
+        ("slow-only", {"memory_options": {"step_max": 0.1}}),
+        ("two-layers", {"memory_options": {"layers": 2}}),
+    ],
+)
+def test_an_ablation_behind_projections_changes_one_thing(change, fields):
+    whole, ablated = (experiments.get(f"{CONTEXT}-s5{end}", "cpu").config for end in ("", f"-{change}"))
+    assert same_but(set(fields), whole, ablated) and whole != ablated
+    for field, value in fields.items():
+        now = getattr(ablated, field)
+        assert dict(now) == {**dict(getattr(whole, field)), **value} if isinstance(value, dict) else now == value
+
+
+def test_projected_cartpole_is_judged_on_projections_and_trials_that_training_has_not():
+    for name in experiments.names(CONTEXT):
+        for budget in BUDGETS:
+            agent = ppo.make(experiments.get(name, budget).config)
+            assert agent.eval_env.held_out and not agent.env.held_out and agent.eval_env.trials == 32
+            assert agent.eval_env.steps is None and (agent.env.trials is None) != (agent.env.steps is None)
+            assert agent.eval_env.fresh == agent.env.fresh
+    published = experiments.PUBLISHED[CONTEXT]
+    assert {name: round(16 * value, 2) for name, (value, _) in published.items()} == {
+        "s5": 6.83, "s5-no-resets": 5.89, "gru": 5.92, "none": 2.87
+    }  # fmt: skip
+    for method, (value, _) in published.items():
+        assert experiments.get(f"{CONTEXT}-{method}", "paper").expected == value
+    assert experiments.get(f"{CONTEXT}-s5-slow-only", "paper").expected is None
+
+
 def test_only_the_pace_of_its_dynamics_differs_where_s5_is_slow():
     for task in experiments.EASY:
         usual, slow = (experiments.get(f"{task}-s5{end}", "cpu").config for end in ("", "-slow"))
@@ -133,7 +179,8 @@ def test_each_reader_of_digits_is_the_one_that_tuning_chose(name):
 
 
 @pytest.mark.parametrize(
-    "suite, tasks", [("popgym", (*experiments.EASY, *experiments.HARD)), ("memory-length", CHAINS)]
+    "suite, tasks",
+    [("popgym", (*experiments.EASY, *experiments.HARD)), ("memory-length", CHAINS), (CONTEXT, (CONTEXT,))],
 )
 def test_each_agent_has_the_step_size_that_tuning_chose(suite, tasks):
     for name in (name for task in tasks for name in experiments.names(f"{task}-") if not name.endswith("wide")):
@@ -143,7 +190,7 @@ def test_each_agent_has_the_step_size_that_tuning_chose(suite, tasks):
         assert config.lr == trials["chosen"]["lr"] == experiments.AGENT_TRIALS[int(np.argmax(trials["score"]))]
 
 
-@pytest.mark.parametrize("name", ["packed-s5", *(f"{task}-s5" for task in experiments.HARD)])
+@pytest.mark.parametrize("name", ["packed-s5", *(f"{task}-s5" for task in (*experiments.HARD, CONTEXT))])
 def test_only_the_flags_differ_where_resets_are_left_out(name):
     with_flags, without = (experiments.get(full, "cpu").config for full in (name, f"{name}-no-resets"))
     assert dataclasses.replace(with_flags, resets=False) == without
@@ -177,6 +224,16 @@ def test_paper_configs_are_the_papers_table(task):
     assert experiments.get(f"{task}-s5-no-resets", "paper").config.resets is False
 
 
+def test_paper_configs_of_projected_cartpole():
+    """Its settings are not published: POPGym's, for as many updates as the figure shows, in the released code's form of the task."""
+    for memory in ("s5", "gru", "none"):
+        fields = dataclasses.asdict(experiments.get(f"{CONTEXT}-{memory}", "paper").config)
+        table = {**POPGYM_TABLE, "total_steps": 762 * 65_536, "previous_reward": True}
+        assert {name: fields[name] for name in table} == table
+        wanted = {"trials": 16, "steps": None, "fresh": False, "own_returns": False, "gain": 1.0}
+        assert dict(fields["env_options"]) == wanted
+
+
 @pytest.mark.parametrize("length", experiments.LENGTHS)
 def test_paper_configs_of_memory_length_are_the_papers_table(length):
     for name in experiments.names(f"memory-length-{length}-"):
@@ -193,7 +250,10 @@ def lowered_for_cuda(function, *shapes):
 @pytest.mark.slow
 @pytest.mark.parametrize("budget", ["gpu", "paper"])
 @pytest.mark.parametrize(
-    "name", [f"repeat-previous-hard-{m}" for m in MEMORIES] + [f"memory-length-256-{m}" for m in ("s5", "lstm")]
+    "name",
+    [f"repeat-previous-hard-{m}" for m in MEMORIES]
+    + [f"memory-length-256-{m}" for m in ("s5", "lstm")]
+    + [f"{CONTEXT}-{m}" for m in ("s5", "gru", "none")],
 )
 def test_whole_updates_are_lowered_for_cuda(name, budget):
     agent = ppo.make(experiments.get(name, budget).config)
@@ -237,7 +297,9 @@ def test_a_stored_run_is_of_todays_config_and_says_where_it_comes_from(name):
     if experiment.metric == "accuracy":
         assert 0 <= run["final"]["accuracy"] <= 1
     else:
-        about = describe(experiment.config.env, **dict(experiment.config.env_options))
+        about = describe(
+            experiment.config.env, **dict(experiment.config.env_options + experiment.config.eval_env_options)
+        )
         assert run["final"]["return"] <= about.best_return + 4 * run["final"]["return_se"] + 0.02
     assert (runs.results_folder() / name).stat().st_size < (50_000 if experiment.metric == "accuracy" else 16_000)
 
@@ -284,7 +346,9 @@ def test_stored_agents_score_what_was_stored(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [*DIGITS, *(f"count-recall-easy-{m}" for m in MEMORIES), "memory-length-16-s5"])
+@pytest.mark.parametrize(
+    "name", [*DIGITS, *(f"count-recall-easy-{m}" for m in MEMORIES), "memory-length-16-s5", f"{CONTEXT}-s5"]
+)
 def test_one_update_of_stored_configs_still_runs(name):
     config = experiments.get(name, "cpu").config
     learner = make(dataclasses.replace(config, steps_per_update=1)) if name in DIGITS else ppo.make(config)
