@@ -2,8 +2,8 @@
 
 A name is ``<task>-<memory>``: ``digits-gru``, ``memory-length-512-s5``, ``repeat-previous-hard-lstm``. ``-s5-no-resets`` is the
 ablation that is never told where episodes open, ``-s5-wide`` a larger S5 with a step size of its own, ``-s5-slow`` one whose
-dynamics take smaller steps than its other weights; ``ABLATIONS`` lists chapter 7's. ``python -m s5lib.experiments`` runs them at the cpu budget, several seeds
-each, resumably, and stores the results.
+dynamics take smaller steps than its other weights; ``projected-cartpole-s5-...`` are chapter 7's ablations. ``python -m
+s5lib.experiments`` runs them at the cpu budget, several seeds each, resumably, and stores the results.
 """
 
 import argparse
@@ -231,7 +231,8 @@ _PAPER_CHAIN: dict[str, Any] = {  # bsuite's actor-critic: one pass over each ro
 # Whose final weights are stored too, for read-outs and for watching them play.
 WEIGHTS = (
     *_DIGITS, "memory-length-128-s5", "memory-length-1024-s5", "repeat-previous-easy-s5", "repeat-previous-easy-none",
-    "repeat-previous-hard-s5", "repeat-previous-hard-gru",
+    "repeat-previous-hard-s5", "repeat-previous-hard-gru", "projected-cartpole-s5", "projected-cartpole-gru",
+    "projected-cartpole-none",
 )  # fmt: skip
 
 

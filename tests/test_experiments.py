@@ -225,7 +225,7 @@ def test_paper_configs_are_the_papers_table(task):
 
 
 def test_paper_configs_of_projected_cartpole():
-    """Its settings are not published: POPGym's, for as many updates as the figure shows, in the released code's form of the task."""
+    """Its settings are not published: POPGym's, for as many updates as the figure shows, in the released code's trials."""
     for memory in ("s5", "gru", "none"):
         fields = dataclasses.asdict(experiments.get(f"{CONTEXT}-{memory}", "paper").config)
         table = {**POPGYM_TABLE, "total_steps": 762 * 65_536, "previous_reward": True}
