@@ -123,6 +123,7 @@ def test_players_behind_projections_differ_in_their_memory_alone():
         ("two-buttons", {"env_options": {"action_size": None}}),
         ("same-starts", {"env_options": {"fresh": False}}),
         ("lives-of-trials", {"env_options": {"trials": 16, "steps": None}}),
+        ("one-return", {"env_options": {"own_returns": False}}),
         ("slow-only", {"memory_options": {"step_max": 0.1}}),
         ("two-layers", {"memory_options": {"layers": 2}}),
     ],

@@ -20,6 +20,7 @@ from s5lib.envs.base import (
     TimeLimit,
     VectorEnv,
     Wrapper,
+    inner,
     play,
     vectorize,
 )
@@ -50,6 +51,7 @@ __all__ = [
     "Wrapper",
     "describe",
     "env_names",
+    "inner",
     "make",
     "physics_names",
     "play",

@@ -25,6 +25,7 @@ __all__ = [
     "TimeLimit",
     "VectorEnv",
     "Wrapper",
+    "inner",
     "one_hots",
     "play",
     "rarely",
@@ -202,6 +203,32 @@ class WrappedState(struct.PyTreeNode):
     env_state: Any
     time: jax.Array
     episode_return: jax.Array
+
+
+def inner(state: Any, kind: type) -> Any:
+    """Look into a wrapped environment's state for that of one wrapper, or of the world inside.
+
+    Args:
+        state: what ``env.reset`` or ``env.step`` returned, of one environment or of many stepped as one.
+        kind: the class of state to look for, such as ``ProjectedState``.
+    Returns:
+        The outermost state of that class.
+    Raises:
+        ValueError: there is none.
+    Example:
+        >>> from s5lib.envs import make
+        >>> from s5lib.envs.popgym.cartpole import State
+        >>> inner(PreviousAction(make("PositionOnlyCartPoleEasy")).reset(jax.random.key(0))[1], State).physics.shape
+        (4,)
+
+    """
+    layers = [state]
+    while not isinstance(layers[-1], kind):
+        if not hasattr(layers[-1], "env_state"):
+            found = ", ".join(type(layer).__name__ for layer in layers)
+            raise ValueError(f"state must hold a {kind.__name__}; it holds {found}")
+        layers.append(layers[-1].env_state)
+    return layers[-1]
 
 
 @dataclass(frozen=True)

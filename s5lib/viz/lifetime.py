@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from s5lib.envs import Wrapper
+from s5lib.envs import Wrapper, inner
 from s5lib.envs.projection import ProjectedState
 from s5lib.envs.trials import TrialState
 from s5lib.viz import explore, motion, plt
@@ -59,19 +59,15 @@ def record_lifetime(agent: Any, params: Any, seed: int = 0) -> Lifetime:
     env, episode = agent.eval_env, played(agent, params, seed)
     while isinstance(env, Wrapper):
         env = env.env
-    state: Any = episode.state
-    trial: Any = None
-    matrices: Any = None
-    while hasattr(state, "env_state"):
-        trial = state.trial if isinstance(state, TrialState) else trial
-        matrices = (state.obs_matrix, state.action_matrix) if isinstance(state, ProjectedState) else matrices
-        state = state.env_state
-    if trial is None or matrices is None or any(matrix is None for matrix in matrices):
+    try:
+        hidden, trials = inner(episode.state, ProjectedState), inner(episode.state, TrialState)
+    except ValueError:
+        hidden = None
+    if hidden is None or hidden.obs_matrix is None or hidden.action_matrix is None:
         raise ValueError(f"agent must play projected trials, with obs_size and action_size; got {agent.eval_env}")
-    obs_matrix, action_matrix = matrices
-    push = np.einsum("tij,tj->ti", action_matrix, episode.action).argmax(-1)
-    obs = episode.obs[:, : obs_matrix.shape[1]]
-    return Lifetime(obs, episode.action, push, state.physics, trial, episode.reward, env.max_steps)
+    push = np.einsum("tij,tj->ti", hidden.action_matrix, episode.action).argmax(-1)
+    obs = episode.obs[:, : hidden.obs_matrix.shape[1]]
+    return Lifetime(obs, episode.action, push, trials.env_state.physics, trials.trial, episode.reward, env.max_steps)
 
 
 def draw_trial(life: Lifetime, trial: int) -> Any:

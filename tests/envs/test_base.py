@@ -29,8 +29,10 @@ from s5lib.envs import (
     play,
     vectorize,
 )
-from s5lib.envs.base import MultiDiscrete, rarely
+from s5lib.envs.base import MultiDiscrete, WrappedState, inner, rarely
 from s5lib.envs.popgym import ALIASES, FAMILIES
+from s5lib.envs.projection import ProjectedState
+from s5lib.envs.trials import TrialState
 
 from .agreement import at, episodes
 
@@ -424,3 +426,17 @@ def test_params_cut_episodes_short():
     _, state = env.reset(KEY)
     *_, terminated, truncated, _ = env.step(KEY, state, 0, EnvParams(max_steps_in_episode=1))
     assert truncated and not terminated
+
+
+def test_inner_finds_the_state_of_a_wrapper_or_of_the_world():
+    env = EpisodeStatistics(PreviousAction(Trials(Probe(), 2)))
+    _, state = env.reset(KEY)
+    assert inner(state, WrappedState) is state  # the outermost
+    assert inner(state, TrialState) is state.env_state.env_state
+    assert inner(state, ProbeState) is state.env_state.env_state.env_state
+    _, many = vectorize(env, 3).reset_env(KEY)
+    assert inner(many, TrialState).trial.shape == (3,)
+    with pytest.raises(
+        ValueError, match="state must hold a ProjectedState; it holds WrappedState, WrappedState, TrialState"
+    ):
+        inner(state, ProjectedState)
