@@ -365,7 +365,7 @@ def tune(name: str, out: str | os.PathLike, progress: bool = True) -> dict[str, 
     Digits: ``TRIALS``, scored by accuracy on a validation part. Agents: the step sizes ``AGENT_TRIALS``, with a seed that no
     stored run has; on POPGym scored by the final return, normalised (0 random play, 1 best), over three Easy tasks; on
     memory length by the mean return over the whole run, which counts how soon it was learnt, over two lengths; on projected
-    CartPole by the mean return of a trial, after a third of the steps.
+    CartPole by the mean return of a trial, after a third of the steps. A run that diverges scores 0, as random play or less.
 
     Args:
         name: "digits-s5", "packed-gru" and so on; "popgym-<memory>"; "memory-length-<memory>"; or "projected-cartpole-<memory>".
@@ -387,7 +387,10 @@ def tune(name: str, out: str | os.PathLike, progress: bool = True) -> dict[str, 
             if name.startswith("projected"):
                 config = dataclasses.replace(config, total_steps=TUNING_STEPS)
             folder = pathlib.Path(out) / f"tune-{task}-{runs.config_hash(config)}"
-            found.append(_tuning_score(runs.train(config, seed, folder, progress=progress, label=f"{task} {trial}")))
+            try:
+                found.append(_tuning_score(runs.train(config, seed, folder, progress=progress, label=f"{task} {trial}")))
+            except runs.DivergedError:
+                found.append(0.0)
         scores.append(float(np.mean(found)))
     score = "validation_accuracy" if digits else "score"
     record = {
