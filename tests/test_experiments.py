@@ -397,3 +397,13 @@ def test_tuning_records_every_trial(tmp_path, monkeypatch):
     found = experiments.tune("memory-length-none", tmp_path / "out", progress=False)
     assert found["chosen"] in found["trials"] and len(found["score"]) == 2 and found["seed"] == experiments.TUNING_SEED
     assert experiments.tuning()["memory-length-none"]["score"] == found["score"]
+
+
+def test_tuning_goes_on_where_a_run_diverges(tmp_path, monkeypatch):
+    config = dataclasses.replace(experiments.get(f"{CONTEXT}-none", "smoke").config, total_steps=1)
+    monkeypatch.setattr(experiments, "_CPU", {f"{CONTEXT}-none": config})
+    monkeypatch.setattr(experiments, "TUNING_STEPS", 256)
+    monkeypatch.setattr(experiments, "AGENT_TRIALS", (1e30, 1e-3))
+    monkeypatch.setattr(runs, "results_folder", lambda: tmp_path)
+    found = experiments.tune(f"{CONTEXT}-none", tmp_path / "out", progress=False)
+    assert found["score"][0] == 0 < found["score"][1] and found["chosen"] == {"lr": 1e-3}
