@@ -25,6 +25,7 @@ NEEDS = {
     "04-s5-layer": Needs(cpu_minutes=4, gpu_minutes=4),
     "05-memory-under-ppo": Needs(smoke_minutes=2, cpu_minutes=3, gpu_minutes=6),
     "06-popgym": Needs(cpu_minutes=3, gpu_minutes=8),
+    "07-learning-in-context": Needs(smoke_minutes=3, cpu_minutes=6, gpu_minutes=12),
     "environments": Needs(smoke_minutes=2, cpu_minutes=2, gpu_minutes=2),
 }
 

@@ -52,11 +52,28 @@ def agents_table(tasks: Sequence[str]) -> list[str]:
     return lines
 
 
+def context_table() -> list[str]:
+    """One row an experiment of chapter 7: what sixteen trials earn, and some of them apart."""
+    lines = [
+        "| experiment | seeds | 16 trials: mean (lowest to highest) | trial 1 | trials 13 to 16 | trials 29 to 32 | processor minutes a run |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name in (name for name in runs.stored_names() if name.startswith("projected-cartpole")):
+        stored = runs.stored(name)
+        trials = np.array([[result.final[f"trial/{k}"] for k in range(32)] for result in stored])
+        sums = trials[:, :16].sum(1)
+        row = [f"`{name}`", len(stored), f"{sums.mean():.2f} ({sums.min():.2f} to {sums.max():.2f})"]
+        row += [f"{trials[:, first:last].mean():.2f}" for first, last in ((0, 1), (12, 16), (28, 32))]
+        lines.append("| " + " | ".join(map(str, [*row, f"{minutes(stored):.1f}"])) + " |")
+    return lines
+
+
 TABLES = {
     "digits": digits_table,
     "memory length": lambda: agents_table([f"memory-length-{length}" for length in experiments.LENGTHS]),
     "hard": lambda: agents_table([*experiments.HARD, "repeat-previous-medium"]),
     "easy": lambda: agents_table(experiments.EASY),
+    "in context": context_table,
 }
 
 

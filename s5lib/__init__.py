@@ -11,7 +11,7 @@ chapter  module         what it holds
 4        s5             S5SSM, S5Block, S5Stack
 5        memory         one signature for S5, GRU, LSTM, attention and none
 5        distributions  what a policy draws its actions from: one choice, several, or real numbers
-5        envs           the POPGym suite and bsuite's memory chain in JAX, wrappers, vectorize
+5-8      envs           the POPGym suite and bsuite's memory chain in JAX, wrappers, vectorize; trials and projections
 5        networks       the agent's network: encoder, memory, actor and critic
 4        supervised     the digits read pixel by pixel, packed sequences, loss and fit
 5        ppo            proximal policy optimisation with a memory

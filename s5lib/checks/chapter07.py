@@ -126,10 +126,10 @@ def check_generalisation_gap(answer: Callable) -> str:
         num_envs=4,
         num_minibatches=1,
         eval_episodes=16,
+        eval_env_options=(("held_out", True),),
     )
     agents = {
-        held: ppo.make(dataclasses.replace(config, env_options=(*config.env_options, ("held_out", held))))
-        for held in (False, True)
+        held: ppo.make(dataclasses.replace(config, eval_env_options=(("held_out", held),))) for held in (False, True)
     }
     state = agents[False].init(jax.random.key(0))
     seen, unseen = (float(agents[held].evaluate(state)["return"]) for held in (False, True))
@@ -137,7 +137,8 @@ def check_generalisation_gap(answer: Callable) -> str:
         "The sign is flipped: seen less unseen, so that a network that has memorised has a gap above 0.": unseen - seen,
         "That is the return on the projections of training; take the other from it.": seen,
         "That is the return on held-out projections; take it from that of training.": unseen,
-        "Both returns are of the same projections: make the second agent with `held_out` True.": 0.0,
+        "Both returns are of the same projections. `evaluate` plays what `eval_env_options` say: let `held_out` be False "
+        "in one agent and True in the other.": 0.0,
     }
     compare(np.asarray(call(answer, config, state), dtype=float), seen - unseen, mistakes, what="The gap", atol=1e-4)
     return "equal. An untrained network has no gap to speak of; now train one on a small pool."
