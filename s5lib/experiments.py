@@ -176,7 +176,7 @@ def _in_context() -> dict[str, PPOConfig]:
         "two-buttons": _env(s5, action_size=None),
         "same-starts": _env(s5, fresh=False),
         "lives-of-trials": _env(s5, trials=16, steps=None),
-        "one-return": _env(s5, own_returns=False),
+        "one-return": _env(s5, trials=16, steps=None, own_returns=False),
         "slow-only": {"memory_options": tuple({**memory, "step_max": 0.1}.items())},
         "two-layers": {"memory_options": tuple({**memory, "layers": 2}.items())},
         "light-critic": {"vf_coef": 1.0},

@@ -123,12 +123,12 @@ def test_players_behind_projections_differ_in_their_memory_alone():
         ("two-buttons", {"env_options": {"action_size": None}}),
         ("same-starts", {"env_options": {"fresh": False}}),
         ("lives-of-trials", {"env_options": {"trials": 16, "steps": None}}),
-        ("one-return", {"env_options": {"own_returns": False}}),
+        ("one-return", {"env_options": {"trials": 16, "steps": None, "own_returns": False}}),
         ("slow-only", {"memory_options": {"step_max": 0.1}}),
         ("two-layers", {"memory_options": {"layers": 2}}),
     ],
 )
-def test_an_ablation_behind_projections_changes_one_thing(change, fields):
+def test_an_ablation_behind_projections_changes_what_its_name_says(change, fields):
     whole, ablated = (experiments.get(f"{CONTEXT}-s5{end}", "cpu").config for end in ("", f"-{change}"))
     assert same_but(set(fields), whole, ablated) and whole != ablated
     for field, value in fields.items():
