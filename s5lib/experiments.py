@@ -388,7 +388,9 @@ def tune(name: str, out: str | os.PathLike, progress: bool = True) -> dict[str, 
                 config = dataclasses.replace(config, total_steps=TUNING_STEPS)
             folder = pathlib.Path(out) / f"tune-{task}-{runs.config_hash(config)}"
             try:
-                found.append(_tuning_score(runs.train(config, seed, folder, progress=progress, label=f"{task} {trial}")))
+                found.append(
+                    _tuning_score(runs.train(config, seed, folder, progress=progress, label=f"{task} {trial}"))
+                )
             except runs.DivergedError:
                 found.append(0.0)
         scores.append(float(np.mean(found)))

@@ -29,7 +29,7 @@ from s5lib.envs.physics import PHYSICS, Brax, Playground, physics_names
 from s5lib.envs.popgym import ALIASES, FAMILIES, Family
 from s5lib.envs.projection import ProjectedCartPole, Projection
 from s5lib.envs.trials import Trials
-from s5lib.envs.worlds import ManyWorlds, Padded
+from s5lib.envs.worlds import ManyWorlds, Padded, ProjectedWorlds
 
 __all__ = [
     "Brax",
@@ -44,6 +44,7 @@ __all__ = [
     "Playground",
     "PreviousAction",
     "ProjectedCartPole",
+    "ProjectedWorlds",
     "Projection",
     "TimeLimit",
     "Trials",
@@ -60,22 +61,25 @@ __all__ = [
 
 
 _FAMILIES: dict[str, Family] = {"MemoryChain": (MemoryChain, {"": {}}), **FAMILIES}
-_META: dict[str, Family] = {"ProjectedCartPole": (ProjectedCartPole, {"": {}})}
+_META: dict[str, Family] = {
+    "ProjectedCartPole": (ProjectedCartPole, {"": {}}),
+    "ProjectedWorlds": (ProjectedWorlds, {"": {}}),
+}
 
 
 def env_names(meta: bool = False) -> list[str]:
     """Every task that ``make`` knows, by its present name.
 
     Args:
-        meta: the tasks that are played in context, over several trials, instead of the single games.
+        meta: the tasks that are learnt in context, instead of the single games.
     Returns:
         ``"<Family><Difficulty>"`` for POPGym's tasks, spelled as POPGym spells them, and ``"MemoryChain"``; with
-        ``meta``, ``"ProjectedCartPole"``.
+        ``meta``, ``"ProjectedCartPole"`` and ``"ProjectedWorlds"``.
     Example:
         >>> "RepeatPreviousHard" in env_names()
         True
         >>> env_names(meta=True)
-        ['ProjectedCartPole']
+        ['ProjectedCartPole', 'ProjectedWorlds']
 
     """
     known = _META if meta else _FAMILIES

@@ -17,7 +17,7 @@ from flax import struct
 from s5lib.config import check_choice, check_positive_int, require
 from s5lib.envs.base import Description, Environment, spaces
 
-__all__ = ["Brax", "PhysicsState", "Playground", "physics_names"]
+__all__ = ["Brax", "PhysicsState", "Playground", "physics", "physics_names"]
 
 # name of the world: its summary, what is paid, what the action does, and what is observed; all else is the package's own
 _CART = "A pole hangs on a cart on a rail. {} Episodes last 1000 steps of 0.01 s."
@@ -138,6 +138,23 @@ def physics_names() -> list[str]:
 
     """
     return [*_SUITE, *(f"brax/{name}" for name in _BRAX)]
+
+
+def physics(name: str, **options: Any) -> Any:
+    """Build a world of rigid bodies by name.
+
+    Args:
+        name: one of ``physics_names()``.
+        options: fields of ``Playground`` or ``Brax`` to set otherwise, such as ``max_steps``.
+    Returns:
+        A ``Playground`` or a ``Brax`` world.
+    Raises:
+        ValueError: an unknown name, with the nearest one.
+        ImportError: the package is missing; the message holds the pip command.
+    """
+    check_choice("world", name, physics_names())
+    kind = Brax if name.startswith("brax/") else Playground
+    return kind(world=name.removeprefix("brax/"), **options)
 
 
 class PhysicsState(struct.PyTreeNode):

@@ -13,10 +13,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from s5lib.config import check_positive_int
+from s5lib.config import check_choice, check_positive_int
 from s5lib.envs.base import VectorEnv, WrappedState, Wrapper, check_action, check_vectors, spaces
+from s5lib.envs.physics import physics
+from s5lib.envs.projection import Projection
 
-__all__ = ["ManyVectorEnv", "ManyWorlds", "Padded"]
+__all__ = ["HELD_OUT", "TRAIN", "ManyVectorEnv", "ManyWorlds", "Padded", "ProjectedWorlds"]
+
+TRAIN = ("CartpoleSwingup", "PointMass", "ReacherEasy", "FingerSpin", "FingerTurnHard", "BallInCup")
+HELD_OUT = ("CartpoleBalance", "ReacherHard", "FingerTurnEasy", "PendulumSwingup")
+PROJECTED = ("both", "observations", "actions", "neither")
 
 
 @dataclass(frozen=True)
@@ -216,6 +222,56 @@ class ManyWorlds:
     def vectorize(self, num_envs: int) -> "ManyVectorEnv":
         """As ``vectorize(self, num_envs)``."""
         return ManyVectorEnv(self, check_positive_int("num_envs", num_envs))
+
+
+@dataclass(frozen=True)
+class ProjectedWorlds(ManyWorlds):
+    """Worlds of rigid bodies, side by side, each seen and moved through random matrices; nothing tells which it is.
+
+    For each episode of 1000 steps a projection is drawn, ``Projection``'s M_o and M_a, to sizes that all worlds share. What
+    the agent has to find out in an episode is the world, the projection, and what is paid for. With ``project`` less than
+    ``"both"`` the rest is padded with zeros, ``Padded``: easier tasks on the way to the whole one.
+
+    Args:
+        worlds: names, of ``physics_names()``.
+        obs_size: O, what the agent sees; at least the largest world's.
+        action_size: A, what it acts with; at least the largest world's.
+        project: ``"both"``, ``"observations"``, ``"actions"`` or ``"neither"``.
+        distribution: as in ``Projection``; so are ``gain``, ``pool``, ``seed`` and ``held_out``.
+        max_steps: time limit of an episode.
+    Raises:
+        ValueError, TypeError: no world, an unknown one, a size below a world's, another ``project``, or as in ``Projection``.
+        ImportError: the package of a world is missing; the message holds the pip command.
+    Source: Lu et al. 2023 (arXiv 2303.03982), algorithm 1, section 4.4 and appendix B: worlds, O = 12, A = 2.
+    Differs: of their worlds to hold out, the suite has no harder point mass; brax has others of these sizes. See ``Projection``
+        and ``ManyWorlds``.
+    """
+
+    worlds: tuple[str, ...] = TRAIN
+    obs_size: int = 12
+    action_size: int = 2
+    project: str = "both"
+    distribution: str = "orthogonal"
+    gain: float = 1.0
+    pool: int | None = None
+    seed: int = 0
+    held_out: bool = False
+    max_steps: int = 1000
+
+    def __post_init__(self) -> None:
+        check_choice("project", self.project, PROJECTED)
+        object.__setattr__(self, "worlds", tuple(self._projected(name) for name in self.worlds))
+        super().__post_init__()
+
+    def _projected(self, name: str) -> Any:
+        world = physics(name, max_steps=self.max_steps)
+        obs_size = self.obs_size if self.project in ("both", "observations") else None
+        action_size = self.action_size if self.project in ("both", "actions") else None
+        if self.project != "both":
+            seen = self.obs_size if obs_size is None else check_vectors(world)
+            world = Padded(world, seen, self.action_size if action_size is None else world.num_actions)
+        options = (self.distribution, self.gain, 1.0, False, self.pool, self.seed, self.held_out)
+        return Projection(world, obs_size, action_size, *options)
 
 
 @dataclass(frozen=True)

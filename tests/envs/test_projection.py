@@ -348,7 +348,9 @@ def test_projected_cart_pole():
     assert env == ProjectedCartPole(trials=32, held_out=True) and hash(env) == hash(dataclasses.replace(env))
     assert env != ProjectedCartPole(trials=32) and dataclasses.replace(env, trials=3).horizon == 600
     assert env.env == Projection(Trials(CartPole(), 32), 4, 2, held_out=True) and env.horizon == 6400
-    assert env_names(meta=True) == ["ProjectedCartPole"] and not set(env_names(meta=True)) & set(env_names())
+    assert env_names(meta=True) == ["ProjectedCartPole", "ProjectedWorlds"] and not set(env_names(meta=True)) & set(
+        env_names()
+    )
     fields = {option.name: option.default for option in dataclasses.fields(ProjectedCartPole) if option.init}
     for option in dataclasses.fields(Projection)[1:]:
         assert fields.pop(option.name) == option.default or option.name in ("obs_size", "action_size")

@@ -22,8 +22,10 @@ from s5lib.envs import (
     Projection,
     TimeLimit,
     make,
+    physics_names,
     vectorize,
 )
+from s5lib.envs.worlds import HELD_OUT, TRAIN
 
 from .agreement import at
 
@@ -302,3 +304,62 @@ def test_a_start_is_compiled_once():
     assert starts(jax.vmap(envs.step), jax.random.split(KEY, 2), two, jnp.zeros((2, 4, 1))) == 1
     learner = agent()
     assert starts(learner.update, jax.eval_shape(learner.init, KEY)) == 2, "two worlds, one start each"
+
+
+# ------------------------------------------------------------------------------------------ projected worlds by name
+TWO = ("CartpoleSwingup", "PointMass")
+
+
+@pytest.mark.parametrize("project", ["both", "observations", "actions", "neither"])
+def test_projected_worlds_share_their_sizes(project):
+    """Each world keeps its own part of the batch; what is not projected is the world's own, and zeros."""
+    env = make("ProjectedWorlds", worlds=TWO, project=project)
+    assert env.names == TWO and env.horizon == 1000 and env == make("ProjectedWorlds", worlds=TWO, project=project)
+    assert env.observation_space().shape == (12,) and env.action_space().shape == (2,)
+    envs = vectorize(env, 4)
+    obs, state = envs.reset(KEY)
+    assert obs.shape == (4, 12)
+    seen = project in ("both", "observations")
+    assert np.any(np.asarray(obs[:2, 5:]) != 0) == seen  # cart pole has 5 numbers of its own, the point mass 4
+    acts = np.isinf(env.action_space().high).all()
+    assert acts == (project in ("both", "actions"))
+    obs, state, reward, *_ = envs.step(KEY, state, jnp.zeros((4, 2)))
+    assert np.isfinite(obs).all() and np.isfinite(reward).all()
+
+
+def test_a_projection_of_the_whole_world_undone_is_the_world():
+    """Seen through M_o and moved through M_a as ``Projection`` says: the world's own numbers come back."""
+    world = make("PointMass")
+    (projected,) = make("ProjectedWorlds", worlds=("PointMass",)).worlds
+    key_world, _ = jax.random.split(KEY)
+    obs, state = projected.reset_env(KEY, None)
+    own, plain = world.reset_env(key_world, None)
+    np.testing.assert_allclose(np.linalg.pinv(state.obs_matrix) @ obs, own, atol=1e-5)
+    answer = jnp.array([0.3, -0.2])
+    obs, state, reward, *_ = projected.step_env(KEY, state, answer, None)
+    own, plain, paid, *_ = world.step_env(KEY, plain, jnp.clip(state.action_matrix @ answer, -1, 1), None)
+    np.testing.assert_allclose(np.linalg.pinv(state.obs_matrix) @ obs, own, atol=1e-5)
+    assert reward == pytest.approx(float(paid), abs=1e-6)
+
+
+def test_worlds_and_projections_to_hold_out():
+    assert not set(TRAIN) & set(HELD_OUT) and set(TRAIN + HELD_OUT) <= set(physics_names())
+    seen, unseen = (make("ProjectedWorlds", worlds=("PointMass",), held_out=held).worlds[0] for held in (False, True))
+    for index in range(5):
+        assert not np.allclose(seen.matrices(index)[0], unseen.matrices(index)[0])
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"worlds": ()}, "worlds must hold at least one environment"),
+        ({"worlds": ("CartpoleSwingUp",)}, "Did you mean 'CartpoleSwingup'"),
+        ({"worlds": TWO, "obs_size": 4}, "obs_size must be at least 5"),
+        ({"worlds": TWO, "obs_size": 4, "project": "neither"}, "obs_size = 4 is too small for CartpoleSwingup"),
+        ({"worlds": TWO, "action_size": 1}, "action_size must be at least 2"),
+        ({"worlds": TWO, "project": "rewards"}, "project must be one of 'both', 'observations', 'actions', 'neither'"),
+    ],
+)
+def test_bad_projected_worlds(options, message):
+    with pytest.raises(ValueError, match=message):
+        make("ProjectedWorlds", **options)
