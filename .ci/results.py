@@ -55,7 +55,7 @@ def agents_table(tasks: Sequence[str]) -> list[str]:
 def context_table() -> list[str]:
     """One row an experiment of chapter 7: what sixteen trials earn, and some of them apart."""
     lines = [
-        "| experiment | seeds | 16 trials: mean (lowest to highest) | trial 1 | trials 13 to 16 | trials 29 to 32 | processor minutes a run |",
+        "| experiment | seeds | 16 trials: mean (lowest to highest) | trial 1 | 13 to 16 | 29 to 32 | processor minutes a run |",
         "|---|---|---|---|---|---|---|",
     ]
     for name in (name for name in runs.stored_names() if name.startswith("projected-cartpole")):

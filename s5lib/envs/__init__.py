@@ -61,7 +61,7 @@ __all__ = [
 
 
 _FAMILIES: dict[str, Family] = {"MemoryChain": (MemoryChain, {"": {}}), **FAMILIES}
-_META: dict[str, Family] = {
+_META: dict[str, tuple[Any, dict[str, dict[str, Any]]]] = {
     "ProjectedCartPole": (ProjectedCartPole, {"": {}}),
     "ProjectedWorlds": (ProjectedWorlds, {"": {}}),
 }
