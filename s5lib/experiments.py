@@ -144,7 +144,10 @@ def _agents() -> dict[str, PPOConfig]:
 
 # ------------------------------------------------------------------------------------- learning in context (chapter 7)
 _PROJECTED: dict[str, dict[str, Any]] = {
-    "s5": {"features": 64, "memory_options": (("state_size", 64), ("layers", 4), ("norm", "layer"), ("step_max", 2.0))},
+    "s5": {
+        "features": 64,
+        "memory_options": (("state_size", 64), ("layers", 4), ("norm", "layer"), ("step_min", 0.05), ("step_max", 2.0)),
+    },
     "gru": {"features": 104},
     "none": {"features": 64, "memory_options": (("layers", 2),)},
 }
@@ -177,7 +180,7 @@ def _in_context() -> dict[str, PPOConfig]:
         "same-starts": _env(s5, fresh=False),
         "lives-of-trials": _env(s5, trials=16, steps=None),
         "one-return": _env(s5, trials=16, steps=None, own_returns=False),
-        "slow-only": {"memory_options": tuple({**memory, "step_max": 0.1}.items())},
+        "usual-steps": {"memory_options": tuple({**memory, "step_min": 0.001, "step_max": 0.1}.items())},
         "two-layers": {"memory_options": tuple({**memory, "layers": 2}.items())},
         "light-critic": {"vf_coef": 1.0},
     }

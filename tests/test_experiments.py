@@ -124,7 +124,7 @@ def test_players_behind_projections_differ_in_their_memory_alone():
         ("same-starts", {"env_options": {"fresh": False}}),
         ("lives-of-trials", {"env_options": {"trials": 16, "steps": None}}),
         ("one-return", {"env_options": {"trials": 16, "steps": None, "own_returns": False}}),
-        ("slow-only", {"memory_options": {"step_max": 0.1}}),
+        ("usual-steps", {"memory_options": {"step_min": 0.001, "step_max": 0.1}}),
         ("two-layers", {"memory_options": {"layers": 2}}),
     ],
 )
@@ -149,7 +149,7 @@ def test_projected_cartpole_is_judged_on_projections_and_trials_that_training_ha
     }  # fmt: skip
     for method, (value, _) in published.items():
         assert experiments.get(f"{CONTEXT}-{method}", "paper").expected == value
-    assert experiments.get(f"{CONTEXT}-s5-slow-only", "paper").expected is None
+    assert experiments.get(f"{CONTEXT}-s5-usual-steps", "paper").expected is None
 
 
 def test_only_the_pace_of_its_dynamics_differs_where_s5_is_slow():
