@@ -364,6 +364,7 @@ def test_evaluate_tells_the_return_of_each_trial(cut):
     assert state.obs.shape[1] == jax.jit(plain.init)(KEY).obs.shape[1] + 1
     final = jax.jit(agent.evaluate)(state)
     assert [final[f"trial/{k}"] for k in range(3)] == [5, 5, 5] and "trial/3" not in final
+    assert final["trial_return"] == 5
     assert final["return"] == final["length"] == 15
     # The later trials of some episodes are longer than those of others: each is counted where it belongs.
     pole = ppo.make(PPOConfig(memory="none", **SMALL), Trials(make("PositionOnlyCartPoleEasy"), 2))
