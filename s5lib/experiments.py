@@ -151,7 +151,7 @@ _PROJECTED: dict[str, dict[str, Any]] = {
     "gru": {"features": 104},
     "none": {"features": 64, "memory_options": (("layers", 2),)},
 }
-_PROJECTED_LR = {"s5": 1e-3, "gru": 2e-3, "none": 4e-3}
+_PROJECTED_LR = {"s5": 2e-3, "gru": 2e-3, "none": 4e-3}
 _LIFE = (("trials", None), ("steps", 2048), ("own_returns", True), ("gain", 10.0))
 _HELD_OUT = (("trials", 32), ("steps", None), ("held_out", True))  # twice the paper's training horizon
 
