@@ -418,7 +418,9 @@ class _Bar:
     def summary(self, done: int, final: dict[str, float], elapsed: float) -> None:
         if self.progress and self.building:
             scores = ", ".join(
-                f"{name} {value:,.0f}" if value >= 1000 else f"{name} {value:.3f}" for name, value in final.items()
+                f"{name} {value:,.0f}" if value >= 1000 else f"{name} {value:.3f}"
+                for name, value in final.items()
+                if "/" not in name  # the parts of a score, such as trial/3
             )
             stop = "" if done == self.total else f" of {self.total} at most"
             print(f"{self.label}: {done} updates{stop} in {elapsed:.0f} s" + (f"; {scores}" if scores else ""))
