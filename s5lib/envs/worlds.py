@@ -270,8 +270,8 @@ class ProjectedWorlds(ManyWorlds):
         if self.project != "both":
             seen = self.obs_size if obs_size is None else check_vectors(world)
             world = Padded(world, seen, self.action_size if action_size is None else world.num_actions)
-        options = (self.distribution, self.gain, 1.0, False, self.pool, self.seed, self.held_out)
-        return Projection(world, obs_size, action_size, *options)
+        options = {name: getattr(self, name) for name in ("distribution", "gain", "pool", "seed", "held_out")}
+        return Projection(world, obs_size, action_size, **options)
 
 
 @dataclass(frozen=True)
