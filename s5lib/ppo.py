@@ -245,7 +245,8 @@ def ppo_loss(
 
     With the ratio ``r = exp(log_prob - rollout.log_prob)`` the policy loss is the mean of
     ``-min(r * A, clip(r, 1 - eps, 1 + eps) * A)``; the value loss is ``0.5 * (value - target)^2``, or with ``clip_value``
-    the larger of that and the same for a value that moved no more than eps.
+    the larger of that and the same for a value that moved no more than eps. ``log r`` is cut at 20: a narrow policy that
+    moves far would make ``r`` infinite, and one such step every weight NaN.
 
     Args:
         policy: the present distribution over (T, B).
@@ -259,7 +260,7 @@ def ppo_loss(
         The loss, and its parts and diagnostics by name.
     Source: Schulman et al. 2017 (arXiv 1707.06347), equations 7 and 9.
     """
-    log_ratio = policy.log_prob(rollout.action) - rollout.log_prob
+    log_ratio = jnp.minimum(policy.log_prob(rollout.action) - rollout.log_prob, 20.0)
     ratio = jnp.exp(log_ratio)
     clipped = jnp.clip(ratio, 1 - hypers.clip_eps, 1 + hypers.clip_eps)
     policy_loss = -jnp.minimum(ratio * advantage, clipped * advantage).mean()

@@ -13,7 +13,7 @@ from flax import struct
 from gymnax.environments import spaces
 
 from s5lib import ppo, runs
-from s5lib.distributions import Categorical
+from s5lib.distributions import Categorical, DiagNormal
 from s5lib.envs import Environment, Trials, make
 from s5lib.networks import ActorCritic
 from s5lib.ppo import Hypers, PPOConfig, Rollout, gae, ppo_loss
@@ -81,6 +81,20 @@ def test_loss_by_hand():
         np.testing.assert_allclose(parts["value_loss"], 2.0, rtol=1e-6)
         np.testing.assert_allclose(loss, surrogate + 2 * 2.0 - 0.1 * entropy, rtol=1e-6)
         assert parts["clip_fraction"] == 1
+
+
+@pytest.mark.parametrize("advantage", [1.0, 0.0, -1.0])
+def test_a_narrow_policy_that_moved_far_breaks_nothing(advantage):
+    """The action is exp(199) times as likely as it was, infinite in float32; loss and gradient are not."""
+    blank = jnp.zeros((1, 1))
+    rollout = Rollout(blank, blank, jnp.zeros((1, 1, 1)), jnp.full((1, 1), -200.0), blank, blank, blank, blank)
+
+    def loss(mean):
+        policy = DiagNormal(mean, jnp.zeros(1))
+        return ppo_loss(policy, blank, rollout, jnp.full((1, 1), advantage), blank, HYPERS)[0]
+
+    value, gradient = jax.value_and_grad(loss)(jnp.full((1, 1, 1), 0.5))
+    assert jnp.isfinite(value) and jnp.isfinite(gradient).all()
 
 
 def test_clipped_value_loss_by_hand():
