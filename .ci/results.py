@@ -60,7 +60,7 @@ def context_table() -> list[str]:
     ]
     for name in (name for name in runs.stored_names() if name.startswith("projected-cartpole")):
         stored = runs.stored(name)
-        trials = np.array([[result.final[f"trial/{k}"] for k in range(32)] for result in stored])
+        trials = np.array([result.trials for result in stored])
         sums = trials[:, :16].sum(1)
         row = [f"`{name}`", len(stored), f"{sums.mean():.2f} ({sums.min():.2f} to {sums.max():.2f})"]
         row += [f"{trials[:, first:last].mean():.2f}" for first, last in ((0, 1), (12, 16), (28, 32))]

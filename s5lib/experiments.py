@@ -224,7 +224,6 @@ _PAPER_POPGYM: dict[str, Any] = {
     "update_epochs": 30, "num_minibatches": 8, "lr": 5e-5, "anneal": False, "gamma": 0.99, "gae_lambda": 1.0,
     "clip_eps": 0.2, "clip_value": True, "ent_coef": 0.0, "vf_coef": 1.0, "max_grad_norm": 0.5,
 }  # fmt: skip
-_LU_LONG = {"total_steps": 762 * 64 * 1024}  # as many updates as figure 3 shows
 _PAPER_CHAIN: dict[str, Any] = {  # bsuite's actor-critic: one pass over each rollout, so the ratio is 1 and nothing is clipped
     "features": 256, "encoder": (256,), "head": (), "num_envs": 1, "num_steps": 32, "update_epochs": 1, "num_minibatches": 1,
     "normalize_advantage": False, "lr": 3e-4, "anneal": False, "gamma": 0.99, "gae_lambda": 0.9, "ent_coef": 0.0,
@@ -313,11 +312,13 @@ def _smoke_agent(config: PPOConfig) -> PPOConfig:
 
 def _paper(config: PPOConfig) -> PPOConfig:
     memory = _PAPER_MEMORIES[config.memory]
-    if (
-        config.env == "ProjectedCartPole"
-    ):  # its settings are not published: those of POPGym, and the released code's trials
-        trials = _env(config, trials=16, steps=None, fresh=False, own_returns=False, gain=1.0)
-        return dataclasses.replace(config, **{"memory_options": (), **_PAPER_POPGYM, **memory, **trials, **_LU_LONG})
+    if config.env == "ProjectedCartPole":
+        # Its settings are not published: those of POPGym, the released code's trials, as many updates as figure 3 shows.
+        guess = {
+            **_env(config, trials=16, steps=None, fresh=False, own_returns=False, gain=1.0),
+            "total_steps": 762 * 64 * 1024,
+        }
+        return dataclasses.replace(config, **{"memory_options": (), **_PAPER_POPGYM, **memory, **guess})
     if config.env != "MemoryChain":
         return dataclasses.replace(config, **{"memory_options": (), **_PAPER_POPGYM, **memory})
     options = {name: 1 if name == "layers" else value for name, value in dict(memory.get("memory_options", ())).items()}

@@ -88,6 +88,12 @@ class Result:
         """Seconds from the first update to the last, compiling not counted."""
         return float(self.metrics["wall_time"][-1])
 
+    @property
+    def trials(self) -> np.ndarray:
+        """Mean return of each trial of a life, as ``evaluate`` found it, (trials,); empty where there are none."""
+        count = sum(name.startswith("trial/") for name in self.final)
+        return np.array([self.final[f"trial/{k}"] for k in range(count)])
+
 
 def config_hash(config: Any) -> str:
     """Return 12 hexadecimal digits that change whenever the config's class or any field does.

@@ -71,6 +71,12 @@ def test_a_run_gives_metrics_score_and_weights(tmp_path):
     assert {"versions", "processor", "commit", "cores", "compile_seconds"} <= set(result.provenance)
 
 
+def test_trials_are_read_from_the_score_in_their_order():
+    final = {"trial_return": 0.5, **{f"trial/{k}": k / 10 for k in (10, 2, 0, 1, *range(3, 10))}}
+    np.testing.assert_allclose(runs.Result(None, 0, {}, final).trials, np.arange(11) / 10)
+    assert runs.Result(None, 0, {}, {"return": 1.0}).trials.shape == (0,)
+
+
 def test_a_run_is_a_function_of_config_and_seed():
     first, again, other = (runs.train(Walk(), seed, progress=False) for seed in (0, 0, 1))
     same(first, again)

@@ -117,13 +117,19 @@ _BRAX = (
 )  # fmt: skip
 
 
+def _kind(name: str) -> tuple[Any, str]:
+    """The class of a world, and its name in its package."""
+    return (Brax, name.removeprefix("brax/")) if name.startswith("brax/") else (Playground, name)
+
+
 def _families() -> dict[str, tuple[Any, dict[str, dict[str, Any]]]]:
     """The worlds as ``s5lib.envs.make`` keeps families: "ReacherHard" is Reacher's level Hard."""
     found: dict[str, tuple[Any, dict[str, dict[str, Any]]]] = {}
-    for name in _SUITE:
+    for name in physics_names():
+        kind, world = _kind(name)
         level = next((level for level in ("Easy", "Hard") if name.endswith(level)), "")
-        found.setdefault(name.removesuffix(level), (Playground, {}))[1][level] = {"world": name}
-    return found | {f"brax/{name}": (Brax, {"": {"world": name}}) for name in _BRAX}
+        found.setdefault(name.removesuffix(level), (kind, {}))[1][level] = {"world": world}
+    return found
 
 
 def physics_names() -> list[str]:
@@ -152,9 +158,8 @@ def physics(name: str, **options: Any) -> Any:
         ValueError: an unknown name, with the nearest one.
         ImportError: the package is missing; the message holds the pip command.
     """
-    check_choice("world", name, physics_names())
-    kind = Brax if name.startswith("brax/") else Playground
-    return kind(world=name.removeprefix("brax/"), **options)
+    kind, world = _kind(check_choice("world", name, physics_names()))
+    return kind(world=world, **options)
 
 
 class PhysicsState(struct.PyTreeNode):

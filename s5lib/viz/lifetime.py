@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from s5lib.envs import Wrapper, inner
-from s5lib.envs.projection import ProjectedState
+from s5lib.envs.projection import ProjectedState, Projection
 from s5lib.envs.trials import TrialState
 from s5lib.viz import explore, motion, plt
 from s5lib.viz.games import played
@@ -56,15 +56,14 @@ def record_lifetime(agent: Any, params: Any, seed: int = 0) -> Lifetime:
     Raises:
         ValueError: its environment projects no actions, or has no trials.
     """
-    env, episode = agent.eval_env, played(agent, params, seed)
+    env, projects = agent.eval_env, False
     while isinstance(env, Wrapper):
+        projects |= isinstance(env, Projection) and None not in (env.obs_size, env.action_size)
         env = env.env
-    try:
-        hidden, trials = inner(episode.state, ProjectedState), inner(episode.state, TrialState)
-    except ValueError:
-        hidden = None
-    if hidden is None or hidden.obs_matrix is None or hidden.action_matrix is None:
+    if not projects or not hasattr(agent.eval_env, "trials"):
         raise ValueError(f"agent must play projected trials, with obs_size and action_size; got {agent.eval_env}")
+    episode = played(agent, params, seed)
+    hidden, trials = inner(episode.state, ProjectedState), inner(episode.state, TrialState)
     push = np.einsum("tij,tj->ti", hidden.action_matrix, episode.action).argmax(-1)
     obs = episode.obs[:, : hidden.obs_matrix.shape[1]]
     return Lifetime(obs, episode.action, push, trials.env_state.physics, trials.trial, episode.reward, env.max_steps)
