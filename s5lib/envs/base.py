@@ -286,7 +286,8 @@ class PreviousAction(Wrapper):
     """Append the previous action to the observation, what came of it if asked, and a flag that is 1 on the first.
 
     ``obs' = [obs, action (one-hot, or as it is where it is continuous), reward, trial (both if asked), first]``. Before
-    the first action those entries are 0; the flag tells this from a first action that was 0.
+    the first action those entries are 0; the flag tells this from a first action that was 0. Real numbers are shown no
+    larger than 10: where a world does not mind an action's size, one who answers with twice what it is shown goes on to inf.
 
     Args:
         env: an environment whose observations are vectors.
@@ -308,7 +309,7 @@ class PreviousAction(Wrapper):
     def _encode(self, action: jax.Array, params: Any) -> jax.Array:
         space = self.env.action_space(params)
         if isinstance(space, spaces.Box):
-            return action.astype(jnp.float32).reshape(-1)
+            return jnp.clip(action.astype(jnp.float32).reshape(-1), -10, 10)
         return one_hots(action.reshape(-1), _choices(space))
 
     def _extra(self, params: Any) -> int:

@@ -314,6 +314,20 @@ def test_the_best_player_undoes_the_hidden_bit():
     )
 
 
+def test_one_who_answers_with_twice_what_it_is_shown_stays_finite():
+    """The pole does not mind how large an answer is: only its direction counts. So nothing else would stop it."""
+    env = PreviousAction(ProjectedCartPole(trials=None, steps=300))
+    obs, state = env.reset_env(KEY, env.default_params)
+
+    def step(now, key):
+        obs, state = now
+        obs, state, *_ = env.step_env(key, state, 2 * obs[4:6] + 1, env.default_params)
+        return (obs, state), obs
+
+    seen = jax.lax.scan(step, (obs, state), jax.random.split(KEY, 200))[1]
+    assert jnp.isfinite(seen).all() and jnp.abs(seen[:, 4:6]).max() == 10
+
+
 def test_algorithm_1_under_ppo():
     """The paper's inputs [M_o o, a, r, trial, first], a real action in R^A, and a memory that only a meta-episode resets."""
     env = PreviousAction(Projection(Trials(Probe(length=3), 2), 3, 2), reward=True, trial=True)
