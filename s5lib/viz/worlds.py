@@ -1,0 +1,285 @@
+"""Worlds of rigid bodies, drawn from what they observe: poses, what an agent sees of them, and what it earns."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from s5lib.config import check_choice, check_positive_int
+from s5lib.envs import EpisodeStatistics, PreviousAction, inner, vectorize
+from s5lib.envs.physics import PhysicsState
+from s5lib.envs.worlds import ManyWorlds
+from s5lib.viz import METHODS, explore, plt
+from s5lib.viz.pieces import ACTION, GOOD, INK, PALE, SEEN
+
+__all__ = ["POSES", "Visit", "draw_pose", "draw_visit", "visit_worlds", "watch_worlds"]
+
+FRAMES = 8  # poses in a strip
+ROD = {"linewidth": 3.5, "solid_capstyle": "round"}
+
+
+class Visit(NamedTuple):
+    """One episode in one world, step by step.
+
+    Attributes:
+        world: its name.
+        obs: (T, n), what the world observes, before any projection.
+        seen: (T, O), what the agent saw of it, without what wrappers append.
+        action: (T, A), what the agent did.
+        reward: (T,).
+    """
+
+    world: str
+    obs: np.ndarray
+    seen: np.ndarray
+    action: np.ndarray
+    reward: np.ndarray
+
+
+def visit_worlds(
+    agent: Any, params: Any, seed: int = 0, episodes: int = 1, forget_at: int | None = None
+) -> dict[str, list[Visit]]:
+    """Let a trained agent play episodes in every world of its ``eval_env``, with actions drawn from its policy.
+
+    Args:
+        agent: what ``s5lib.ppo.make`` returned, on ``ProjectedWorlds`` or other ``ManyWorlds`` of rigid bodies.
+        params: its weights.
+        seed: which starts and projections.
+        episodes: how many in each world.
+        forget_at: a step before which the memory is emptied in all episodes; None lets it be.
+    Returns:
+        Name of a world -> its episodes.
+    Raises:
+        ValueError, TypeError: the agent's environment is none of many worlds, or a number out of range.
+    """
+    if not isinstance(agent.eval_env, ManyWorlds):
+        raise ValueError(f"agent must play many worlds; got {agent.eval_env}")
+    check_positive_int("episodes", episodes)
+    names = agent.eval_env.names
+    forget = jnp.int32(-1 if forget_at is None else check_positive_int("forget_at", forget_at))
+    rows = _visited(agent, episodes * len(names), params, forget, *jax.random.split(jax.random.key(seed)))
+    own, seen, action, reward, over = jax.tree.map(np.asarray, rows)
+    found: dict[str, list[Visit]] = {name: [] for name in names}
+    for i, name in enumerate(np.repeat(names, episodes)):
+        steps = slice(1 + int(np.argmax(over[:, i])))
+        mine = own[i // episodes][steps, i % episodes]
+        found[name].append(Visit(name, mine, seen[steps, i], action[steps, i], reward[steps, i]))
+    return found
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _visited(agent: Any, count: int, params: Any, forget: jax.Array, key_reset: jax.Array, key_steps: jax.Array) -> Any:
+    envs, network = vectorize(agent.eval_env, count), agent.network
+    world = agent.eval_env.worlds[0]
+    while isinstance(world, PreviousAction | EpisodeStatistics):
+        world = world.env
+    width = world.observation_space(world.default_params).shape[0]
+    obs, state = envs.reset_env(key_reset)
+    prepared = network.apply(params, method="prepare")
+
+    def step(now: tuple, t: jax.Array) -> tuple:
+        obs, state, carry = now
+        key_act, key_step = jax.random.split(jax.random.fold_in(key_steps, t))
+        resets = jnp.full((1, count), t == forget)
+        carry, policy, _ = network.apply(params, carry, obs[None], resets, prepared)
+        action = policy.sample(key_act)[0]
+        own = tuple(inner(part, PhysicsState).obs for part in state)
+        then, state, reward, terminated, truncated, _ = envs.step_env(key_step, state, action)
+        return (then, state, carry), (own, obs[:, :width], action, reward, terminated | truncated)
+
+    start = (obs, state, network.initial_carry(count))
+    return jax.lax.scan(step, start, jnp.arange(agent.eval_env.horizon))[1]
+
+
+# ----------------------------------------------------------------------------------------------- poses
+# Each draws one moment from what the world observes, with ``at`` to take its metres to the drawing's units.
+
+
+def _turned(angle: float) -> np.ndarray:
+    """The direction of a rod that leans by ``angle`` from upright."""
+    return np.array([np.sin(angle), np.cos(angle)])
+
+
+def _line(ax: Any, at: Callable, *points: Any, **look: Any) -> None:
+    ax.plot(*np.array([at(point) for point in points]).T, **look)
+
+
+def _disc(ax: Any, at: Callable, middle: Any, radius: float, **look: Any) -> None:
+    ax.add_patch(plt.Circle(at(middle), at((radius, 0))[0] - at((0, 0))[0], **look))
+
+
+def _walls(ax: Any, at: Callable, side: float) -> None:
+    corners = side * np.array([(-1, -1), (1, -1), (1, 1), (-1, 1), (-1, -1)])
+    _line(ax, at, *corners, color=PALE, linewidth=1)
+
+
+def _cart(ax: Any, at: Callable, x: float, tips: Sequence[np.ndarray], reach: float) -> None:
+    """A cart on its rail, and the joints and ends of its poles."""
+    _line(ax, at, (-reach, 0), (reach, 0), color=PALE, linewidth=1)
+    low, high = at((x - 0.25, -0.15)), at((x + 0.25, 0.15))
+    ax.add_patch(plt.Rectangle(low, *(high - low), facecolor="white", edgecolor=SEEN, linewidth=1.8, zorder=3))
+    _line(ax, at, (x, 0), *tips, color=SEEN, zorder=4, **ROD)
+
+
+def _cartpole(ax: Any, at: Callable, obs: np.ndarray) -> None:
+    x, cos, sin = obs[:3]
+    _cart(ax, at, x, [np.array([x + sin, cos])], 1.9)
+
+
+def _double_pendulum(ax: Any, at: Callable, obs: np.ndarray) -> None:
+    x, (first, second) = obs[0], np.arctan2(obs[1:3], obs[3:5])
+    knee = np.array([x, 0]) + 0.6 * _turned(first)
+    _cart(ax, at, x, [knee, knee + 0.6 * _turned(first + second)], 1.2)
+
+
+def _pendulum(ax: Any, at: Callable, obs: np.ndarray) -> None:
+    _line(ax, at, (0, 0), obs[[1, 0]], color=SEEN, **ROD)
+    _disc(ax, at, (0, 0), 0.05, color=INK)
+
+
+def _point_mass(ax: Any, at: Callable, obs: np.ndarray) -> None:
+    _walls(ax, at, 0.3)
+    _disc(ax, at, (0, 0), 0.03, color=GOOD, alpha=0.6)
+    _disc(ax, at, obs[:2], 0.02, color=SEEN)
+
+
+def _arm(
+    ax: Any, at: Callable, angles: np.ndarray, lengths: Sequence[float], root: Sequence[float] = (0, 0)
+) -> np.ndarray:
+    """Links one behind the other, each angle counted from the link before; returns where they end."""
+    points = [np.asarray(root, float)]
+    for angle, length in zip(np.cumsum(angles), lengths, strict=True):
+        points.append(points[-1] + length * np.array([np.cos(angle), np.sin(angle)]))
+    _line(ax, at, *points, color=SEEN, zorder=3, **ROD)
+    return points[-1]
+
+
+def _reacher(ax: Any, at: Callable, obs: np.ndarray, radius: float) -> None:
+    _walls(ax, at, 0.3)
+    finger = _arm(ax, at, obs[:2], (0.12, 0.12))
+    _disc(ax, at, finger + obs[2:4], radius, color=GOOD, alpha=0.6)
+
+
+def _brax_reacher(ax: Any, at: Callable, obs: np.ndarray) -> None:
+    _walls(ax, at, 0.25)
+    _arm(ax, at, np.arctan2(obs[2:4], obs[:2]), (0.1, 0.11))
+    _disc(ax, at, obs[4:6], 0.012, color=GOOD, alpha=0.6)
+
+
+def _finger(ax: Any, at: Callable, obs: np.ndarray, radius: float | None) -> None:
+    _arm(ax, at, obs[:2], (0.18, 0.16), root=(-0.2, 0))
+    hinge, tip = np.array([0.2, 0]), obs[2:4]
+    _line(ax, at, hinge - tip, hinge + tip, color="#C9C9C9", linewidth=6, solid_capstyle="round")
+    _disc(ax, at, hinge + tip, 0.02, color=INK)
+    if radius is not None:
+        _disc(ax, at, hinge + obs[9:11], radius, color=GOOD, alpha=0.6)
+
+
+def _ball_in_cup(ax: Any, at: Callable, obs: np.ndarray) -> None:
+    cup, ball = obs[:2] + np.array([0, 0.3]), obs[2:4] - np.array([0, 0.1])
+    _line(ax, at, cup - np.array([0, 0.108]), ball, color=PALE, linewidth=1)
+    rim = np.array([(-0.05, 0), (-0.05, -0.075), (-0.025, -0.1), (0.025, -0.1), (0.05, -0.075), (0.05, 0)])
+    _line(ax, at, *(cup + rim), color=SEEN, linewidth=2.5)
+    _disc(ax, at, ball, 0.03, color=GOOD)
+
+
+# name of a world -> how it is drawn, and how many metres reach from the middle of a picture to its edge
+POSES: dict[str, tuple[Callable[[Any, Callable, np.ndarray], None], float]] = {
+    "CartpoleSwingup": (_cartpole, 2.1),
+    "CartpoleBalance": (_cartpole, 2.1),
+    "PointMass": (_point_mass, 0.33),
+    "ReacherEasy": (partial(_reacher, radius=0.05), 0.33),
+    "ReacherHard": (partial(_reacher, radius=0.015), 0.33),
+    "FingerSpin": (partial(_finger, radius=None), 0.5),
+    "FingerTurnEasy": (partial(_finger, radius=0.07), 0.5),
+    "FingerTurnHard": (partial(_finger, radius=0.03), 0.5),
+    "BallInCup": (_ball_in_cup, 0.55),
+    "PendulumSwingup": (_pendulum, 1.2),
+    "brax/inverted_double_pendulum": (_double_pendulum, 1.5),
+    "brax/reacher": (_brax_reacher, 0.28),
+}
+
+
+def draw_pose(ax: Any, world: str, obs: np.ndarray, middle: Sequence[float] = (0, 0), size: float = 1.0) -> None:
+    """Draw one moment of a world.
+
+    Args:
+        ax: a matplotlib Axes of equal aspect.
+        world: one of ``POSES``.
+        obs: (n,), what the world observes.
+        middle: of the picture, in the units of ``ax``.
+        size: from the middle to the edge.
+    Raises:
+        ValueError: a world that nobody knows how to draw.
+    """
+    pose, reach = POSES[check_choice("world", world, tuple(POSES))]
+    pose(ax, lambda point: np.asarray(middle) + size / reach * np.asarray(point, float), np.asarray(obs))
+
+
+def draw_visit(visit: Visit, frames: int = FRAMES) -> Any:
+    """Draw one episode: the world at some moments, what the agent saw, what it did, and the reward of each step.
+
+    Args:
+        visit: a Visit.
+        frames: how many moments.
+    Returns:
+        A Figure.
+    """
+    check_positive_int("frames", frames)
+    steps = len(visit.reward)
+    fig, axes = plt.subplots(4, 1, figsize=(6.4, 5.4), layout="constrained", height_ratios=(1.1, 1.3, 0.9, 0.9))
+    strip, *others = axes
+    # A package's first observation may be older than its reset: a target where the last one was.
+    for i, t in enumerate(np.linspace(min(1, steps - 1), steps - 1, frames).round().astype(int)):
+        draw_pose(strip, visit.world, visit.obs[t], (2 * i + 1, 1), 0.95)
+        strip.text(2 * i + 1, -0.1, str(t), ha="center", va="top", fontsize=9, color=INK)
+    strip.set(xlim=(0, 2 * frames), ylim=(-0.4, 2), aspect="equal")
+    strip.axis("off")
+    for row, (ax, colour) in zip((visit.seen, visit.action), zip(others, (SEEN, ACTION), strict=False), strict=True):
+        for number, line in enumerate(row.T):
+            ax.plot(line, color=colour, alpha=0.35 + 0.65 * number / row.shape[1], linewidth=0.9)
+    others[0].set(ylabel="sees", xticklabels=[])
+    others[1].set(ylabel="answers", xticklabels=[])
+    others[2].fill_between(np.arange(steps), visit.reward, color=GOOD, alpha=0.5, linewidth=0)
+    others[2].set(ylabel="reward", xlabel="step", ylim=(min(0, visit.reward.min()), max(1, visit.reward.max()) * 1.05))
+    for ax in others:
+        ax.set_xlim(0, steps)
+    return fig
+
+
+def watch_worlds(
+    agents: Mapping[str, tuple[Any, Any]], worlds: Sequence[str] | None = None, seeds: Sequence[int] = (0, 1, 2)
+) -> None:
+    """Display episodes of trained agents with sliders over the agent, the world and the projection.
+
+    Args:
+        agents: the memory, a key of ``s5lib.viz.METHODS`` -> (the agent, its weights). All play the same worlds.
+        worlds: which to show; all if None.
+        seeds: one for each projection.
+    Raises:
+        ValueError, TypeError: as in ``visit_worlds`` and ``draw_pose``, or an unknown memory.
+    """
+    names = {check_choice("a key of agents", memory, list(METHODS)): METHODS[memory]["label"] for memory in agents}
+    visits = {
+        (names[memory], number): visit_worlds(agent, params, seed)
+        for memory, (agent, params) in agents.items()
+        for number, seed in enumerate(seeds, 1)
+    }
+
+    def chosen(agent: str, world: str, projection: int) -> Visit:
+        return visits[agent, projection][world][0]
+
+    explore(
+        lambda **values: draw_visit(chosen(**values)),
+        caption="From the top: the world at eight moments, with their steps; the numbers that the agent sees; the numbers it "
+        "answers with; the reward of each step. The weights are the same in every picture.",
+        alt=lambda agent, world, projection: (
+            f"{agent} in {world}, projection {projection}: return {chosen(agent, world, projection).reward.sum():.0f}."
+        ),
+        agent=list(names.values()),
+        world=list(worlds or next(iter(visits.values()))),
+        projection=list(range(1, len(seeds) + 1)),
+    )
