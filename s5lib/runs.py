@@ -558,8 +558,9 @@ def store(
     """Write a run to the folder of stored results: one small JSON, and for seed 0 its weights as one .npz.
 
     Metrics are thinned to 100 updates, the first and the last among them, and rounded to 4 digits (counts are not). Where
-    there is a return, the metrics are those that tell how an agent learnt, ``RL_METRICS``, and ``final`` gains the best
-    and the mean over all updates of an update's mean return: ``return_best_update`` and ``return_mean_update``.
+    there is a return, the metrics are those that tell how an agent learnt, ``RL_METRICS`` and the return in each of many
+    worlds, and ``final`` gains the best and the mean over all updates of an update's mean return, ``return_best_update``
+    and ``return_mean_update``.
 
     Args:
         name: the experiment's name.
@@ -588,7 +589,7 @@ def store(
         "metrics": {
             metric: [_short(value) for value in values[kept].tolist()]
             for metric, values in result.metrics.items()
-            if metric in chosen
+            if metric in chosen or metric.startswith("return/")
         },
         "provenance": result.provenance,
     }

@@ -247,12 +247,14 @@ def test_stored_runs_are_small_and_read_back(tmp_path, monkeypatch):
 def test_a_stored_agent_keeps_what_tells_how_it_learnt(tmp_path):
     metrics = {"update": np.array([1, 2]), "return": np.array([1 / 3, 2 / 3]), "steps": np.array([12345678, 24691356])}
     metrics |= {"clip_fraction": np.ones(2), "wall_time": np.array([0.1234567, 12345.678])}
+    metrics |= {"return/Arm": np.array([0.25, 0.75])}
     result = runs.Result(Walk(), 0, metrics, {"return": 0.5}, {"w": np.ones(2)}, stopped_early=True)
     path = runs.store("walk", "cpu", result, tmp_path, weights=False)
     assert list(tmp_path.iterdir()) == [path]
     record = json.loads(path.read_text())
     assert record["stopped_early"] and record["metrics"] == {
         "update": [1, 2], "return": [0.3333, 0.6667], "steps": [12345678, 24691356], "wall_time": [0.1235, 12350.0],
+        "return/Arm": [0.25, 0.75],
     }  # fmt: skip
     assert record["final"] == {"return": 0.5, "return_best_update": 2 / 3, "return_mean_update": 0.5}
 

@@ -78,9 +78,10 @@ def test_a_visit_is_what_happened():
         for visit in visits[name]:
             assert visit.world == name and visit.obs.shape == (40, size) and visit.seen.shape == (40, 12)
             assert visit.action.shape == (40, 2) and visit.reward.shape == (40,)
-            # What is seen are mixtures of what the world observes, by one matrix in the whole episode ...
-            mixed, *_ = np.linalg.lstsq(visit.obs, visit.seen, rcond=None)
-            np.testing.assert_allclose(visit.obs @ mixed, visit.seen, atol=2e-3)
+            # What is seen are mixtures of what the world observes, and a constant, the same in the whole episode ...
+            known = np.c_[visit.obs, np.ones(40)]
+            mixed, *_ = np.linalg.lstsq(known, visit.seen, rcond=None)
+            np.testing.assert_allclose(known @ mixed, visit.seen, atol=2e-3)
         # ... and by another one in the next.
         assert np.abs(visits[name][0].seen[0] - visits[name][1].seen[0]).max() > 0.01
 

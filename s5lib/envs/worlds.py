@@ -18,7 +18,9 @@ from s5lib.envs.base import VectorEnv, WrappedState, Wrapper, check_action, chec
 from s5lib.envs.physics import physics
 from s5lib.envs.projection import Projection
 
-__all__ = ["HELD_OUT", "TRAIN", "ManyVectorEnv", "ManyWorlds", "Padded", "ProjectedWorlds"]
+__all__ = [
+    "HELD_OUT", "SPREADS", "TRAIN", "ManyVectorEnv", "ManyWorlds", "Padded", "ProjectedWorlds", "Standardized", "measure_spread",
+]  # fmt: skip
 
 TRAIN = ("CartpoleSwingup", "PointMass", "ReacherEasy", "FingerSpin", "FingerTurnHard", "BallInCup")
 HELD_OUT = ("CartpoleBalance", "ReacherHard", "FingerTurnEasy", "PendulumSwingup")
@@ -85,6 +87,130 @@ class Padded(Wrapper):
         middle, half = (space.high + space.low) / 2, (space.high - space.low) / 2
         action = (super().best_action(state) - middle) / half
         return jnp.pad(action, (0, self.action_size - action.shape[0]))
+
+
+@dataclass(frozen=True)
+class Standardized(Wrapper):
+    """Shift and scale each number that a world observes: ``(o - mean) / std``.
+
+    A world may observe distances of centimetres beside speeds of many radians a second. Where all of them are mixed, the
+    small ones drown in the large.
+
+    Args:
+        env: an environment whose observations are vectors.
+        mean, std: one number for each that is observed; ``measure_spread`` has them, and ``SPREADS`` those of some worlds.
+    Raises:
+        ValueError: observations that are not vectors, another count of numbers, or an std that is not positive.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        size = check_vectors(self.env)
+        for name in ("mean", "std"):
+            values = tuple(map(float, getattr(self, name)))
+            if len(values) != size or not np.isfinite(values).all() or (name == "std" and min(values) <= 0):
+                kind = "positive numbers" if name == "std" else "numbers"
+                raise ValueError(f"{name} must be {size} {kind}, one for each that is observed; got {values}")
+            object.__setattr__(self, name, values)
+
+    def _scaled(self, obs: jax.Array) -> jax.Array:
+        return (obs - jnp.array(self.mean)) / jnp.array(self.std)
+
+    def observation_space(self, params: Any) -> Any:
+        space = self.env.observation_space(params)
+        return spaces.Box(self._scaled(space.low), self._scaled(space.high), space.shape)
+
+    def reset_env(self, key: jax.Array, params: Any) -> tuple:
+        obs, state = super().reset_env(key, params)
+        return self._scaled(obs), state
+
+    def transition(self, key: jax.Array, state: WrappedState, action: jax.Array, params: Any) -> tuple:
+        obs, state, reward, terminated, info = super().transition(key, state, action, params)
+        return self._scaled(obs), state, reward, terminated, info
+
+
+def measure_spread(
+    env: Any, episodes: int = 16, steps: int = 1000, hold: int = 20, seed: int = 0
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Measure mean and standard deviation of all that a world observes while random actions are held, some steps each.
+
+    Actions are standard normal, clipped to the world's box. Held for a while they take a world to places where actions that
+    change at every step cancel each other.
+
+    Args:
+        env: an environment with vectors as observations and actions.
+        episodes: how many, each from a fresh start.
+        steps: length of each; nothing ends earlier.
+        hold: steps that an action is held for; divides ``steps``.
+        seed: of starts and actions.
+    Returns:
+        The means and the standard deviations, the latter .001 or more; as ``Standardized`` takes them.
+    Raises:
+        ValueError, TypeError: a number out of range, or observations or actions of other kinds.
+    """
+    check_vectors(env)
+    size = check_action_box(env)
+    check_positive_int("steps", steps, multiple_of=check_positive_int("hold", hold))
+    space, params = env.action_space(env.default_params), env.default_params
+
+    def episode(key: jax.Array) -> jax.Array:
+        key_reset, key_actions, key_steps = jax.random.split(key, 3)
+        actions = jax.random.normal(key_actions, (steps // hold, size)).repeat(hold, 0)
+        _, state = env.reset_env(key_reset, params)
+
+        def step(state: Any, now: tuple) -> tuple:
+            obs, state, *_ = env.step_env(now[0], state, jnp.clip(now[1], space.low, space.high), params)
+            return state, obs
+
+        return jax.lax.scan(step, state, (jax.random.split(key_steps, steps), actions))[1]
+
+    keys = jax.random.split(jax.random.key(seed), check_positive_int("episodes", episodes))
+    seen = np.asarray(jax.jit(jax.vmap(episode))(keys), np.float64).reshape(episodes * steps, -1)
+    mean, std = seen.mean(0), np.maximum(seen.std(0), 1e-3)
+    return tuple(map(float, mean.round(4))), tuple(map(float, std.round(4)))
+
+
+# name of a world -> what measure_spread finds
+SPREADS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
+    "CartpoleSwingup": ((-0.0941, -0.2085, -0.0155, -0.0075, 1.7665), (1.263, 0.6877, 0.6953, 1.9092, 5.7022)),
+    "PointMass": ((-0.0123, -0.0341, 0.0017, 0.0015), (0.164, 0.1625, 0.047, 0.0455)),
+    "ReacherEasy": (
+        (-2.2553, 0.0407, 0.0063, 0.0213, -0.0607, 0.0181),
+        (7.1249, 1.8795, 0.1472, 0.1491, 3.2002, 3.049),
+    ),
+    "FingerSpin": (
+        (-0.068, -0.0098, 0.0031, 0.0233, 0.006, 0.0369, -0.0218, 0.1677, 0.119),
+        (1.5697, 1.4623, 0.079, 0.1005, 5.3312, 3.4363, 2.9879, 0.8106, 0.7004),
+    ),
+    "FingerTurnHard": (
+        (-0.0603, 0.0083, -0.0032, -0.0657, 0.0099, 0.0395, -0.0068, 0.1784, 0.1408, -0.0167, -0.0254, 0.1125),
+        (1.5738, 1.4517, 0.0599, 0.0948, 5.3301, 3.4402, 0.902, 0.8524, 0.7643, 0.0901, 0.0886, 0.0763),
+    ),
+    "BallInCup": (
+        (-0.0031, -0.0585, -0.0027, 0.0464, -0.0003, 0.0008, 0.0018, 0.0048),
+        (0.1487, 0.1414, 0.2091, 0.1867, 0.6906, 0.6873, 0.876, 0.892),
+    ),
+    "CartpoleBalance": ((-0.0892, -0.0332, -0.0013, -0.0249, -2.283), (1.241, 0.7151, 0.6982, 1.9592, 9.3446)),
+    "ReacherHard": (
+        (-2.2553, 0.0407, 0.0063, 0.0213, -0.0607, 0.0181),
+        (7.1249, 1.8795, 0.1472, 0.1491, 3.2002, 3.049),
+    ),
+    "FingerTurnEasy": (
+        (-0.0603, 0.0083, -0.0032, -0.0657, 0.0099, 0.0395, -0.0068, 0.1784, 0.1408, -0.0167, -0.0254, 0.0725),
+        (1.5738, 1.4517, 0.0599, 0.0948, 5.3301, 3.4402, 0.902, 0.8524, 0.7643, 0.0901, 0.0886, 0.0763),
+    ),
+    "PendulumSwingup": ((0.0062, -0.8372, 0.0759), (0.4657, 0.2867, 2.2375)),
+    "brax/inverted_double_pendulum": (
+        (-0.0049, -0.0126, -0.0112, -0.027, 0.0013, -0.0035, 0.1462, 0.4394),
+        (0.7042, 0.7206, 0.7001, 0.6927, 0.7139, 4.7817, 7.7323, 8.4643),
+    ),
+    "brax/reacher": (
+        (0.0336, -0.0096, -0.0008, -0.0088, 0.0261, -0.0298, -0.0066, -0.2931, -0.0231, 0.0319, 0.0019),
+        (0.7052, 0.7088, 0.7082, 0.7053, 0.0621, 0.0616, 2.0465, 2.8512, 0.1263, 0.1234, 0.001),
+    ),
+}
 
 
 def check_action_box(env: Any) -> int:
@@ -239,12 +365,15 @@ class ProjectedWorlds(ManyWorlds):
         project: ``"both"``, ``"observations"``, ``"actions"`` or ``"neither"``.
         distribution: as in ``Projection``; so are ``gain``, ``pool``, ``seed`` and ``held_out``.
         max_steps: time limit of an episode.
+        standardized: mix the numbers of a world when they are ``Standardized`` by its ``SPREADS``; False mixes them as they
+            are, metres with radians a second.
     Raises:
-        ValueError, TypeError: no world, an unknown one, a size below a world's, another ``project``, or as in ``Projection``.
+        ValueError, TypeError: no world, an unknown one, one without ``SPREADS`` to be standardized, a size below a world's,
+            another ``project``, or as in ``Projection``.
         ImportError: the package of a world is missing; the message holds the pip command.
     Source: Lu et al. 2023 (arXiv 2303.03982), algorithm 1, section 4.4 and appendix B: worlds, O = 12, A = 2.
-    Differs: of their worlds to hold out, the suite has no harder point mass; brax has others of these sizes. See ``Projection``
-        and ``ManyWorlds``.
+    Differs: the paper does not say whether observations are scaled before they are mixed. Of its worlds to hold out, the
+        suite has no harder point mass; brax has others of these sizes. See ``Projection`` and ``ManyWorlds``.
     """
 
     worlds: tuple[str, ...] = TRAIN
@@ -257,6 +386,7 @@ class ProjectedWorlds(ManyWorlds):
     seed: int = 0
     held_out: bool = False
     max_steps: int = 1000
+    standardized: bool = True
 
     def __post_init__(self) -> None:
         check_choice("project", self.project, PROJECTED)
@@ -265,6 +395,11 @@ class ProjectedWorlds(ManyWorlds):
 
     def _projected(self, name: str) -> Any:
         world = physics(name, max_steps=self.max_steps)
+        if self.standardized:
+            if name not in SPREADS:
+                known = ", ".join(SPREADS)
+                raise ValueError(f"standardized must be False, or every world one of {known}; got {name!r}")
+            world = Standardized(world, *SPREADS[name])
         obs_size = self.obs_size if self.project in ("both", "observations") else None
         action_size = self.action_size if self.project in ("both", "actions") else None
         if self.project != "both":

@@ -55,43 +55,60 @@ def visit_worlds(
     Raises:
         ValueError, TypeError: the agent's environment is none of many worlds, or a number out of range.
     """
-    if not isinstance(agent.eval_env, ManyWorlds):
-        raise ValueError(f"agent must play many worlds; got {agent.eval_env}")
-    check_positive_int("episodes", episodes)
-    names = agent.eval_env.names
-    forget = jnp.int32(-1 if forget_at is None else check_positive_int("forget_at", forget_at))
-    rows = _visited(agent, episodes * len(names), params, forget, *jax.random.split(jax.random.key(seed)))
-    own, seen, action, reward, over = jax.tree.map(np.asarray, rows)
-    found: dict[str, list[Visit]] = {name: [] for name in names}
-    for i, name in enumerate(np.repeat(names, episodes)):
-        steps = slice(1 + int(np.argmax(over[:, i])))
-        mine = own[i // episodes][steps, i % episodes]
-        found[name].append(Visit(name, mine, seen[steps, i], action[steps, i], reward[steps, i]))
+    env = agent.eval_env
+    if not isinstance(env, ManyWorlds):
+        raise ValueError(f"agent must play many worlds; got {env}")
+    count = check_positive_int("episodes", episodes) * len(env.names)
+    forget = None if forget_at is None else check_positive_int("forget_at", forget_at)
+    key, key_reset = jax.random.split(jax.random.key(seed))
+    obs, state = _reset(env, count, key_reset)
+    carry, prepared = agent.network.initial_carry(count), agent.network.apply(params, method="prepare")
+    rows, over, lengths = [], np.zeros(count, bool), np.zeros(count, int)
+    for t in range(env.horizon):
+        key, key_act, key_step = jax.random.split(key, 3)
+        carry, action = _act(agent.network, params, prepared, carry, obs, jnp.full((1, count), t == forget), key_act)
+        own = [inner(part, PhysicsState).obs for part in state]
+        then, state, reward, ended = _step(env, count, key_step, state, action)
+        rows.append(jax.device_get((own, obs, action, reward)))
+        obs, lengths = then, lengths + ~over
+        over |= np.asarray(ended)
+    observed, seen, acted, rewards = jax.tree.map(lambda *steps: np.stack(steps), *rows)
+    width = _width(env.worlds[0])
+    found: dict[str, list[Visit]] = {name: [] for name in env.names}
+    for i, name in enumerate(np.repeat(env.names, episodes)):
+        steps = slice(lengths[i])
+        mine = observed[i // episodes][steps, i % episodes]
+        found[name].append(Visit(name, mine, seen[steps, i, :width], acted[steps, i], rewards[steps, i]))
     return found
 
 
-@partial(jax.jit, static_argnums=(0, 1))
-def _visited(agent: Any, count: int, params: Any, forget: jax.Array, key_reset: jax.Array, key_steps: jax.Array) -> Any:
-    envs, network = vectorize(agent.eval_env, count), agent.network
-    world = agent.eval_env.worlds[0]
+def _width(world: Any) -> int:
+    """How many numbers are seen of a world, without those that wrappers append."""
     while isinstance(world, PreviousAction | EpisodeStatistics):
         world = world.env
-    width = world.observation_space(world.default_params).shape[0]
-    obs, state = envs.reset_env(key_reset)
-    prepared = network.apply(params, method="prepare")
+    return world.observation_space(world.default_params).shape[0]
 
-    def step(now: tuple, t: jax.Array) -> tuple:
-        obs, state, carry = now
-        key_act, key_step = jax.random.split(jax.random.fold_in(key_steps, t))
-        resets = jnp.full((1, count), t == forget)
-        carry, policy, _ = network.apply(params, carry, obs[None], resets, prepared)
-        action = policy.sample(key_act)[0]
-        own = tuple(inner(part, PhysicsState).obs for part in state)
-        then, state, reward, terminated, truncated, _ = envs.step_env(key_step, state, action)
-        return (then, state, carry), (own, obs[:, :width], action, reward, terminated | truncated)
 
-    start = (obs, state, network.initial_carry(count))
-    return jax.lax.scan(step, start, jnp.arange(agent.eval_env.horizon))[1]
+# The worlds are compiled once for all agents and all seeds; so they are stepped from Python, one call a step.
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _reset(env: ManyWorlds, count: int, key: jax.Array) -> tuple:
+    return vectorize(env, count).reset_env(key)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _step(env: ManyWorlds, count: int, key: jax.Array, state: Any, action: jax.Array) -> tuple:
+    obs, state, reward, terminated, truncated, _ = vectorize(env, count).step_env(key, state, action)
+    return obs, state, reward, terminated | truncated
+
+
+@partial(jax.jit, static_argnums=0)
+def _act(
+    network: Any, params: Any, prepared: Any, carry: Any, obs: jax.Array, resets: jax.Array, key: jax.Array
+) -> tuple:
+    carry, policy, _ = network.apply(params, carry, obs[None], resets, prepared)
+    return carry, policy.sample(key)[0]
 
 
 # ----------------------------------------------------------------------------------------------- poses

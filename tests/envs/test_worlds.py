@@ -25,7 +25,7 @@ from s5lib.envs import (
     physics_names,
     vectorize,
 )
-from s5lib.envs.worlds import HELD_OUT, TRAIN
+from s5lib.envs.worlds import HELD_OUT, SPREADS, TRAIN, Standardized, measure_spread
 
 from .agreement import at
 
@@ -327,10 +327,13 @@ def test_projected_worlds_share_their_sizes(project):
     assert np.isfinite(obs).all() and np.isfinite(reward).all()
 
 
-def test_a_projection_of_the_whole_world_undone_is_the_world():
+@pytest.mark.parametrize("standardized", [True, False])
+def test_a_projection_of_the_whole_world_undone_is_the_world(standardized):
     """Seen through M_o and moved through M_a as ``Projection`` says: the world's own numbers come back."""
     world = make("PointMass")
-    (projected,) = make("ProjectedWorlds", worlds=("PointMass",)).worlds
+    if standardized:
+        world = Standardized(world, *SPREADS["PointMass"])
+    (projected,) = make("ProjectedWorlds", worlds=("PointMass",), standardized=standardized).worlds
     key_world, _ = jax.random.split(KEY)
     obs, state = projected.reset_env(KEY, None)
     own, plain = world.reset_env(key_world, None)
@@ -342,8 +345,37 @@ def test_a_projection_of_the_whole_world_undone_is_the_world():
     assert reward == pytest.approx(float(paid), abs=1e-6)
 
 
+def test_standardized():
+    """Two numbers, each with a mean and a spread of its own; the bounds of the space move along."""
+    env = Standardized(Tiny(), mean=(1, -2), std=(0.5, 4))
+    plain, (obs, state) = Tiny().reset_env(KEY, None)[0], env.reset_env(KEY, None)
+    np.testing.assert_allclose(obs, (plain - jnp.array([1, -2])) / jnp.array([0.5, 4]), rtol=1e-6)
+    after = env.step_env(KEY, state, jnp.zeros(env.action_space(None).shape), None)[0]
+    plain = Tiny().step_env(KEY, Tiny().reset_env(KEY, None)[1], jnp.zeros(env.action_space(None).shape), None)[0]
+    np.testing.assert_allclose(after, (plain - jnp.array([1, -2])) / jnp.array([0.5, 4]), rtol=1e-6)
+    space, own = env.observation_space(None), Tiny().observation_space(None)
+    np.testing.assert_allclose(space.low, (jnp.broadcast_to(own.low, 2) - jnp.array([1, -2])) / jnp.array([0.5, 4]))
+    for mean, std, message in (
+        ((1,), (1, 1), "mean must be 2 numbers"),
+        ((0, 0), (1, 0), "std must be 2 positive numbers"),
+        ((0, np.nan), (1, 1), "mean must be 2 numbers"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Standardized(Tiny(), mean, std)
+
+
+@pytest.mark.parametrize("name", ["CartpoleSwingup", "PointMass", "PendulumSwingup"])
+def test_spreads_are_what_is_measured(name):
+    """Other starts and other actions than those that made the table: the same spread, up to chance; a pole that turns
+    round and round is rare and fast, so its speed is the least certain of all."""
+    mean, std = measure_spread(make(name), seed=1)
+    table_mean, table_std = map(np.array, SPREADS[name])
+    np.testing.assert_allclose(std, table_std, rtol=0.6, atol=2e-3)
+    assert np.all(np.abs(mean - table_mean) < 0.5 * table_std)
+
+
 def test_worlds_and_projections_to_hold_out():
-    assert not set(TRAIN) & set(HELD_OUT) and set(TRAIN + HELD_OUT) <= set(physics_names())
+    assert not set(TRAIN) & set(HELD_OUT) and set(TRAIN + HELD_OUT) <= set(SPREADS) <= set(physics_names())
     seen, unseen = (make("ProjectedWorlds", worlds=("PointMass",), held_out=held).worlds[0] for held in (False, True))
     for index in range(5):
         assert not np.allclose(seen.matrices(index)[0], unseen.matrices(index)[0])
@@ -354,6 +386,7 @@ def test_worlds_and_projections_to_hold_out():
     [
         ({"worlds": ()}, "worlds must hold at least one environment"),
         ({"worlds": ("CartpoleSwingUp",)}, "Did you mean 'CartpoleSwingup'"),
+        ({"worlds": ("CheetahRun",)}, "standardized must be False, or every world one of CartpoleSwingup"),
         ({"worlds": TWO, "obs_size": 4}, "obs_size must be at least 5"),
         ({"worlds": TWO, "obs_size": 4, "project": "neither"}, "obs_size = 4 is too small for CartpoleSwingup"),
         ({"worlds": TWO, "action_size": 1}, "action_size must be at least 2"),
