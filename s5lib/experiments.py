@@ -21,12 +21,13 @@ from s5lib.config import BUDGETS, Experiment, check_choice
 from s5lib.config import budget as budget_in_force
 from s5lib.envs import describe
 from s5lib.envs.popgym import FAMILIES
+from s5lib.envs.worlds import HELD_OUT, TRAIN
 from s5lib.ppo import PPOConfig
 from s5lib.supervised import DigitsConfig
 
 __all__ = [
-    "AGENT_TRIALS", "EASY", "EPISODES", "HARD", "LENGTHS", "PUBLISHED", "TRIALS", "WEIGHTS", "get", "main", "names", "run",
-    "tune", "tuning",
+    "AGENT_TRIALS", "EASY", "EPISODES", "EVERYWHERE", "HARD", "LADDER", "LENGTHS", "PUBLISHED", "PUBLISHED_WORLDS", "TRIALS",
+    "WEIGHTS", "WORLD_TRIALS", "get", "main", "names", "run", "tune", "tuning",
 ]  # fmt: skip
 
 # ------------------------------------------------------------------------------------------------ digits (chapter 4)
@@ -94,6 +95,7 @@ _CHAIN: dict[str, dict[str, Any]] = {
 }
 # Step sizes: for each memory the best of AGENT_TRIALS, as `tune` found them.
 AGENT_TRIALS = (2.5e-4, 5e-4, 1e-3, 2e-3, 4e-3, 8e-3)
+WORLD_TRIALS = (5e-4, 1e-3, 2e-3)  # of chapter 8's, which take longest
 _LR = {"s5": 4e-3, "gru": 4e-3, "lstm": 4e-3, "attention": 2e-3, "none": 1e-3}
 _CHAIN_LR = {"s5": 4e-3, "lstm": 2.5e-4, "attention": 5e-4, "none": 8e-3}
 
@@ -187,7 +189,42 @@ def _in_context() -> dict[str, PPOConfig]:
     return found | {f"projected-cartpole-s5-{name}": dataclasses.replace(s5, **new) for name, new in changes.items()}
 
 
-_CPU: dict[str, Any] = {**_DIGITS, **_agents(), **_in_context()}
+# ----------------------------------------------------------------------------------------------- many worlds (chapter 8)
+_WORLDS: dict[str, dict[str, Any]] = {
+    "s5": {
+        "features": 64,
+        "memory_options": (("state_size", 64), ("layers", 4), ("norm", "layer"), ("step_min", 0.02), ("step_max", 2.0)),
+    },
+    "gru": {"features": 100},
+    "lstm": {"features": 88},
+    "none": {"features": 64, "memory_options": (("layers", 2),)},
+}
+_WORLDS_LR = {"s5": 1e-3, "gru": 1e-3, "lstm": 1e-3, "none": 1e-3}
+EVERYWHERE = (*TRAIN, *HELD_OUT, "brax/inverted_double_pendulum", "brax/reacher")
+LADDER = ("neither", "actions", "observations", "both")  # what of swing-up is projected
+
+
+def _worlds(memory: str) -> PPOConfig:
+    """Six worlds side by side, a projection an episode; scored on held-out projections of these worlds and of others."""
+    return PPOConfig(
+        env="ProjectedWorlds", eval_env_options=(("worlds", EVERYWHERE), ("held_out", True)), memory=memory, **_WORLDS[memory],
+        encoder=(64,), head=(64,), num_envs=96, num_steps=250, total_steps=20_000_000, num_minibatches=24,
+        eval_episodes=16 * len(EVERYWHERE), lr=_WORLDS_LR[memory], anneal=True, previous_reward=True, vf_coef=0.02,
+    )  # fmt: skip
+
+
+def _many() -> dict[str, PPOConfig]:
+    found = {f"projected-worlds-{memory}": _worlds(memory) for memory in _WORLDS}
+    s5 = found["projected-worlds-s5"]
+    found["projected-worlds-s5-raw"] = dataclasses.replace(s5, **_env(s5, standardized=False))
+    alone: dict[str, Any] = {"num_envs": 64, "num_minibatches": 32, "total_steps": 4_000_000, "eval_episodes": 256}
+    for world, project in (*(("CartpoleSwingup", project) for project in LADDER), ("ReacherEasy", "both")):
+        options = {**_env(s5, worlds=(world,), project=project), "eval_env_options": (("held_out", True),)}
+        found[f"{_kebab(world)}-s5-{project}"] = dataclasses.replace(s5, **options, **alone)
+    return found
+
+
+_CPU: dict[str, Any] = {**_DIGITS, **_agents(), **_in_context(), **_many()}
 
 # ------------------------------------------------------------------------------------------------ the papers' figures
 _LU = "Lu et al. 2023, appendix C: best epoch's mean return, 8 seeds, 15 M steps"
@@ -202,9 +239,19 @@ _LU_LENGTHS: dict[str, tuple[float, ...]] = {  # in the order of LENGTHS
 }
 _LU_TRIALS = "Lu et al. 2023, figure 3, read off by eye: sum over 16 trials, divided by 16; 4 seeds, about 50 M steps"
 _LU_SUMS = {"s5": 6.83, "s5-no-resets": 5.89, "gru": 5.92, "none": 2.87}
+_LU_WORLDS = "Lu et al. 2023, figure 4, read off by eye: mean over the six training worlds, 3 seeds, 2 G frames"
+_LU_MEANS = {"s5": 810.0, "lstm": 660.0, "none": 233.0}
+_LU_EACH: dict[str, tuple[float, float, float]] = {  # figures 5 and 7, read off by eye: S5, LSTM, no memory
+    "BallInCup": (948, 912, 143), "CartpoleSwingup": (614, 510, 160), "FingerSpin": (812, 434, 34),
+    "FingerTurnHard": (749, 411, 318), "PointMass": (801, 734, 6), "ReacherEasy": (918, 899, 733),
+    "CartpoleBalance": (456, 276, 233), "FingerTurnEasy": (810, 518, 460), "PendulumSwingup": (4, 4, 3),
+    "ReacherHard": (606, 584, 294),
+}  # fmt: skip
+PUBLISHED_WORLDS = {world: dict(zip(_LU_MEANS, row, strict=True)) for world, row in _LU_EACH.items()}
 # Task to memory to (return, where it stands).
 PUBLISHED: dict[str, dict[str, tuple[float, str]]] = {
     "projected-cartpole": {m: (total / 16, _LU_TRIALS) for m, total in _LU_SUMS.items()},
+    "projected-worlds": {m: (mean, _LU_WORLDS) for m, mean in _LU_MEANS.items()},
     **{task: {m: (row[k], _LU) for m, row in _LU_TABLE.items()} for k, task in enumerate(HARD)},
     **{
         f"memory-length-{length}": {m: (row[k], _LU_CHAIN) for m, row in _LU_LENGTHS.items()}
@@ -229,13 +276,21 @@ _PAPER_CHAIN: dict[str, Any] = {  # bsuite's actor-critic: one pass over each ro
     "normalize_advantage": False, "lr": 3e-4, "anneal": False, "gamma": 0.99, "gae_lambda": 0.9, "ent_coef": 0.0,
     "vf_coef": 2.0, "max_grad_norm": 1e9,
 }  # fmt: skip
+_PAPER_WORLDS: dict[str, Any] = {  # its optimiser is Muesli, and 1024 environments are no equal shares of six worlds
+    "features": 512, "encoder": (512, 512), "head": (512,), "num_envs": 1026, "num_steps": 1000, "total_steps": 2_000_000_000,
+    "num_minibatches": 27, "lr": 3e-4, "anneal": False, "gamma": 0.995,
+}  # fmt: skip
+_PAPER_WORLDS_S5: dict[str, Any] = {
+    "features": 256,
+    "memory_options": (("state_size", 256), ("layers", 10), ("norm", "layer")),
+}
 
 
 # Whose final weights are stored too, for read-outs and for watching them play.
 WEIGHTS = (
     *_DIGITS, "memory-length-128-s5", "memory-length-1024-s5", "repeat-previous-easy-s5", "repeat-previous-easy-none",
     "repeat-previous-hard-s5", "repeat-previous-hard-gru", "projected-cartpole-s5", "projected-cartpole-gru",
-    "projected-cartpole-none",
+    "projected-cartpole-none", "projected-worlds-s5", "projected-worlds-none",
 )  # fmt: skip
 
 
@@ -278,7 +333,7 @@ def get(name: str, budget: str | None = None) -> Experiment:
     budget = budget_in_force() if budget is None else check_choice("budget", budget, BUDGETS)
     config = _CPU[name]
     digits = isinstance(config, DigitsConfig)
-    metric = "accuracy" if digits else "trial_return" if config.env == "ProjectedCartPole" else "return"
+    metric = "accuracy" if digits else _metric(config)
     if budget == "smoke":
         small = _smoke_digits(config) if digits else _smoke_agent(config)
         return Experiment(name, budget, small, metric, None, "no number: too short to learn")
@@ -295,6 +350,12 @@ def get(name: str, budget: str | None = None) -> Experiment:
     return Experiment(name, budget, _paper(config), metric, expected, source)
 
 
+def _metric(config: PPOConfig) -> str:
+    if config.env == "ProjectedCartPole":
+        return "trial_return"
+    return "return_trained" if "worlds" in dict(config.eval_env_options) else "return"
+
+
 def _smoke_digits(config: DigitsConfig) -> DigitsConfig:
     tiny: dict[str, Any] = {"features": 16, "state_size": 16, "layers": 1, "blocks": 1, "num_updates": 2}
     few: dict[str, Any] = {"batch_size": 256} if config.task == "single" else {"batch_size": 8, "steps_per_update": 2}
@@ -304,6 +365,11 @@ def _smoke_digits(config: DigitsConfig) -> DigitsConfig:
 def _smoke_agent(config: PPOConfig) -> PPOConfig:
     options = {**dict(config.memory_options), "layers": 1}
     options |= {"state_size": 16} if config.memory == "s5" else {"window": 16} if config.memory == "attention" else {}
+    if config.env == "ProjectedWorlds":  # two of them that compile soon
+        config = dataclasses.replace(config, **_env(config, worlds=("PointMass",), max_steps=50))
+        if "worlds" in dict(config.eval_env_options):
+            elsewhere = {**dict(config.eval_env_options), "worlds": ("PointMass", "CartpoleBalance")}
+            config = dataclasses.replace(config, eval_env_options=tuple(elsewhere.items()))
     return dataclasses.replace(
         config, features=16, memory_options=tuple(options.items()), encoder=(16,), head=(16,), num_envs=4, num_steps=16,
         num_minibatches=2, total_steps=128, eval_episodes=8,
@@ -319,6 +385,11 @@ def _paper(config: PPOConfig) -> PPOConfig:
             "total_steps": 762 * 64 * 1024,
         }
         return dataclasses.replace(config, **{"memory_options": (), **_PAPER_POPGYM, **memory, **guess})
+    if config.env == "ProjectedWorlds":
+        return dataclasses.replace(
+            config,
+            **{**_PAPER_WORLDS, "memory_options": (), **(_PAPER_WORLDS_S5 if config.memory == "s5" else {})},
+        )
     if config.env != "MemoryChain":
         return dataclasses.replace(config, **{"memory_options": (), **_PAPER_POPGYM, **memory})
     options = {name: 1 if name == "layers" else value for name, value in dict(memory.get("memory_options", ())).items()}
@@ -351,7 +422,7 @@ def run(
 TUNED_ON = ("count-recall-easy", "noisy-position-only-pendulum-easy", "repeat-previous-easy")
 TUNED_LENGTHS = ("memory-length-64", "memory-length-256")
 TUNING_SEED = 100  # none of the stored runs has it
-TUNING_STEPS = 4_000_000  # of projected CartPole, a third of the stored runs' steps
+TUNING_STEPS = 4_000_000  # of projected CartPole and of many worlds, less than the stored runs' steps
 
 
 def _tunable() -> dict[str, tuple[str, ...]]:
@@ -360,7 +431,8 @@ def _tunable() -> dict[str, tuple[str, ...]]:
     popgym = {f"popgym-{memory}": tuple(f"{task}-{memory}" for task in TUNED_ON) for memory in _EASY}
     chain = {f"memory-length-{memory}": tuple(f"{task}-{memory}" for task in TUNED_LENGTHS) for memory in _CHAIN}
     trials = {name: (name,) for name in (f"projected-cartpole-{memory}" for memory in _PROJECTED)}
-    return {**digits, **popgym, **chain, **trials}
+    worlds = {name: (name,) for name in (f"projected-worlds-{memory}" for memory in _WORLDS)}
+    return {**digits, **popgym, **chain, **trials, **worlds}
 
 
 def tune(name: str, out: str | os.PathLike, progress: bool = True) -> dict[str, Any]:
@@ -369,10 +441,12 @@ def tune(name: str, out: str | os.PathLike, progress: bool = True) -> dict[str, 
     Digits: ``TRIALS``, scored by accuracy on a validation part. Agents: the step sizes ``AGENT_TRIALS``, with a seed that no
     stored run has; on POPGym scored by the final return, normalised (0 random play, 1 best), over three Easy tasks; on
     memory length by the mean return over the whole run, which counts how soon it was learnt, over two lengths; on projected
-    CartPole by the mean return of a trial, after a third of the steps. A run that diverges scores 0, as random play or less.
+    CartPole by the mean return of a trial, after a third of the steps; many worlds: ``WORLD_TRIALS``, by the mean return on
+    held-out projections, after a fifth of the steps. A run that diverges scores 0, as random play or less.
 
     Args:
-        name: "digits-s5", "packed-gru" and so on; "popgym-<memory>"; "memory-length-<memory>"; or "projected-cartpole-<memory>".
+        name: "digits-s5", "packed-gru" and so on; "popgym-<memory>"; "memory-length-<memory>";
+            "projected-cartpole-<memory>"; or "projected-worlds-<memory>".
         out: folder for the runs, which resume.
         progress: show progress bars.
     Returns:
@@ -381,7 +455,8 @@ def tune(name: str, out: str | os.PathLike, progress: bool = True) -> dict[str, 
     tunable = _tunable()
     check_choice("name", name, tuple(tunable))
     digits = name in _DIGITS
-    trials: Any = TRIALS if digits else [{"lr": lr} for lr in AGENT_TRIALS]
+    rates = WORLD_TRIALS if name.startswith("projected-worlds") else AGENT_TRIALS
+    trials: Any = TRIALS if digits else [{"lr": lr} for lr in rates]
     seed = 0 if digits else TUNING_SEED
     scores = []
     for trial in trials:
@@ -418,8 +493,8 @@ def _tuning_score(result: runs.Result) -> float:
         return result.final["accuracy"]
     if config.env == "MemoryChain":
         return float(np.mean(result.metrics["return"]))
-    if config.env == "ProjectedCartPole":
-        return result.final["trial_return"]
+    if config.env in ("ProjectedCartPole", "ProjectedWorlds"):
+        return result.final[_metric(config)]
     about: Any = describe(config.env, **dict(config.env_options))
     return float(stats.normalised_scores(result.final["return"], about.random_return, about.best_return))
 

@@ -443,8 +443,9 @@ class Agent:
         Args:
             state: the trained state.
         Returns:
-            "return", "return_se" and "length"; of ``ManyWorlds``, "return/<name>" of each world too; of an environment
-            with a number of ``Trials``, "trial/<k>", the mean return of each trial, from 0, and their mean, "trial_return".
+            "return", "return_se" and "length"; of ``ManyWorlds``, "return/<name>" of each world too and, where some of them
+            were not trained on, the means over "return_trained" and "return_held_out" worlds; of an environment with a number
+            of ``Trials``, "trial/<k>", the mean return of each trial, from 0, and their mean, "trial_return".
         """
         episodes = self.config.eval_episodes
         prepared = self.network.apply(state.params, method="prepare")
@@ -457,6 +458,9 @@ class Agent:
         told = {f"trial/{k}": trials[:, k].mean() for k in range(trials.shape[1])}
         told |= {"trial_return": trials.mean()} if told else {}
         worlds = _named("return", names, part.mean(1))
+        if set(self.worlds) & set(names) and set(names) - set(self.worlds):
+            trained = np.isin(names, self.worlds)
+            worlds |= {"return_trained": part[trained].mean(), "return_held_out": part[~trained].mean()}
         return {"return": total.mean(), "return_se": se, "length": length.mean(), **worlds, **told}
 
     def _play(self, params: Any, prepared: Any, carry: Any, key: jax.Array) -> tuple:

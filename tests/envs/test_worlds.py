@@ -282,6 +282,20 @@ def test_the_agent_trains_on_many_worlds():
     assert told == {"return": 12, "return_se": 0, "length": 4, "return/Tiny 1": 4, "return/Tiny 2": 20}
 
 
+def test_worlds_that_were_trained_on_and_others_are_told_apart():
+    class Other(Tiny):
+        pass
+
+    class Third(Tiny):
+        pass
+
+    trained = (Tiny(pay=1.0), Other(size=3, pay=5.0))
+    learner = ppo.make(CONFIG, ManyWorlds(trained), ManyWorlds((*trained, Third(pay=9.0))))
+    told = jax.jit(learner.evaluate)(jax.jit(learner.init)(KEY))
+    assert told["return"] == 20 and told["return_trained"] == 12 and told["return_held_out"] == 36
+    assert told["return/Third"] == 36
+
+
 def test_shares_are_checked_when_the_agent_is_made():
     worlds = ManyWorlds((Tiny(), Tiny(), Tiny()))
     with pytest.raises(ValueError, match="num_envs must be a multiple of 3, the number of worlds; got 8"):
