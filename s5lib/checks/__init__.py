@@ -24,10 +24,13 @@ from s5lib.checks.chapter06 import (
     check_suite_score,
 )
 from s5lib.checks.chapter07 import check_generalisation_gap, check_price_of_a_fall, check_swapped, check_trial_flags
+from s5lib.checks.chapter08 import check_adaptation, check_answer_for, check_leave_out, check_world_size
 from s5lib.checks.grading import Verdict
 
 __all__ = [
     "Verdict",
+    "check_adaptation",
+    "check_answer_for",
     "check_best_step",
     "check_block_parameters",
     "check_block_start",
@@ -42,6 +45,7 @@ __all__ = [
     "check_largest_step",
     "check_law_test",
     "check_leak_length",
+    "check_leave_out",
     "check_merged_element",
     "check_parity",
     "check_phi_2",
@@ -58,4 +62,5 @@ __all__ = [
     "check_swapped",
     "check_trial_flags",
     "check_value_ahead",
+    "check_world_size",
 ]

@@ -1,0 +1,115 @@
+"""The graders of chapter 8: right answers, the stub, and plausible mistakes."""
+
+import dataclasses
+
+import numpy as np
+
+from s5lib import checks
+from s5lib.envs.worlds import TRAIN
+from tests.checks.grading import assert_graded, stub
+
+
+def test_answer_for():
+    def basic(M_a, wanted):
+        """Right, but with as few numbers as possible instead of the shortest."""
+        answer = np.zeros(M_a.shape[1])
+        answer[: len(wanted)] = np.linalg.solve(M_a[:, : len(wanted)], wanted)
+        return answer
+
+    assert_graded(
+        checks.check_answer_for,
+        right=[
+            lambda M_a, wanted: np.linalg.pinv(M_a) @ wanted,
+            lambda M_a, wanted: M_a.T @ np.linalg.solve(M_a @ M_a.T, wanted),
+            lambda M_a, wanted: np.linalg.lstsq(M_a, wanted, rcond=None)[0],
+        ],
+        wrong=[
+            lambda M_a, wanted: M_a.T @ wanted,
+            lambda M_a, wanted: M_a[:, : len(wanted)] @ wanted,
+            basic,
+            lambda M_a, wanted: wanted[:1] if len(wanted) > 1 else wanted[:0],
+        ],
+        stub=stub,
+    )
+
+
+def test_world_size():
+    def by_energy(seen):
+        values = np.linalg.svd(seen, compute_uv=False)
+        return int((np.cumsum(values**2) < 0.9 * (values**2).sum()).sum()) + 1
+
+    assert_graded(
+        checks.check_world_size,
+        right=[
+            lambda seen: np.linalg.matrix_rank(seen),
+            lambda seen: int((np.linalg.svd(seen, compute_uv=False) > 1e-4 * np.linalg.norm(seen)).sum()),
+        ],
+        wrong=[
+            lambda seen: seen.shape[1],
+            lambda seen: np.linalg.svd(seen, compute_uv=False),
+            by_energy,
+        ],
+        stub=stub,
+    )
+
+
+def test_adaptation():
+    def right(reward, worlds, parts):
+        T, B = reward.shape
+        return reward.reshape(parts, T // parts, worlds, B // worlds).mean((1, 3)).T
+
+    def loop(reward, worlds, parts):
+        rows = [np.array_split(columns.mean(1), parts) for columns in np.split(reward, worlds, axis=1)]
+        return [[part.mean() for part in row] for row in rows]
+
+    def every(reward, worlds, parts):
+        T, B = reward.shape
+        return reward.reshape(T // parts, parts, worlds, B // worlds).mean((0, 3)).T
+
+    def turns(reward, worlds, parts):
+        T, B = reward.shape
+        return reward.reshape(parts, T // parts, B // worlds, worlds).mean((1, 2)).T
+
+    def sums(reward, worlds, parts):
+        T, B = reward.shape
+        return reward.reshape(parts, T // parts, worlds, B // worlds).sum((1, 3)).T
+
+    assert_graded(
+        checks.check_adaptation,
+        right=[right, loop],
+        wrong=[
+            every,
+            turns,
+            sums,
+            lambda *args: right(*args).T,
+            lambda *args: np.broadcast_to(right(*args).mean(0), right(*args).shape),
+        ],
+        stub=stub,
+    )
+
+
+def test_leave_out():
+    def left_out(config, world, **changes):
+        others = tuple(name for name in TRAIN if name != world)
+        options = {
+            "env_options": (*config.env_options, ("worlds", others)),
+            "eval_env_options": (("worlds", (world,)), ("held_out", True)),
+            "num_envs": 100, "num_minibatches": 25, **changes,
+        }  # fmt: skip
+        return dataclasses.replace(config, **options)
+
+    assert_graded(
+        checks.check_leave_out,
+        right=[left_out, lambda config, world: left_out(config, world, num_envs=95, num_minibatches=19)],
+        wrong=[
+            lambda config, world: config,
+            lambda config, world: dataclasses.asdict(config),
+            lambda config, world: left_out(config, world, env_options=(("worlds", TRAIN),)),
+            lambda config, world: left_out(config, world, env_options=(("worlds", TRAIN[1:3]),)),
+            lambda config, world: left_out(config, world, eval_env_options=(("held_out", True),)),
+            lambda config, world: left_out(config, world, eval_env_options=(("worlds", (world,)),)),
+            lambda config, world: left_out(config, world, num_envs=96, num_minibatches=24),
+            lambda config, world: left_out(config, world, lr=1e-5),
+        ],
+        stub=stub,
+    )
