@@ -15,6 +15,15 @@ jax.config.update("jax_compilation_cache_dir", str(cache))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def few_executables():
+    """Drop compiled programs before they are too many: each holds memory maps, of which Linux allows a process 65 530."""
+    yield
+    maps = pathlib.Path("/proc/self/maps")
+    if maps.exists() and maps.read_bytes().count(b"\n") > 20_000:
+        jax.clear_caches()
+
+
 @pytest.fixture
 def book_style():
     """The book's figure style, and everything as it was after the test."""
