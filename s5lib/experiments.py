@@ -95,7 +95,6 @@ _CHAIN: dict[str, dict[str, Any]] = {
 }
 # Step sizes: for each memory the best of AGENT_TRIALS, as `tune` found them.
 AGENT_TRIALS = (2.5e-4, 5e-4, 1e-3, 2e-3, 4e-3, 8e-3)
-WORLD_TRIALS = (5e-4, 1e-3, 2e-3)  # of chapter 8's, which take longest
 _LR = {"s5": 4e-3, "gru": 4e-3, "lstm": 4e-3, "attention": 2e-3, "none": 1e-3}
 _CHAIN_LR = {"s5": 4e-3, "lstm": 2.5e-4, "attention": 5e-4, "none": 8e-3}
 
@@ -199,6 +198,7 @@ _WORLDS: dict[str, dict[str, Any]] = {
     "lstm": {"features": 88},
     "none": {"features": 64, "memory_options": (("layers", 2),)},
 }
+WORLD_TRIALS = (5e-4, 1e-3, 2e-3)  # step sizes to tune by: fewer than AGENT_TRIALS, since these runs take longest
 _WORLDS_LR = {"s5": 1e-3, "gru": 1e-3, "lstm": 1e-3, "none": 1e-3}
 EVERYWHERE = (*TRAIN, *HELD_OUT, "brax/inverted_double_pendulum", "brax/reacher")
 LADDER = ("neither", "actions", "observations", "both")  # what of swing-up is projected

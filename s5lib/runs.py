@@ -576,7 +576,8 @@ def store(
     kept = np.unique(np.linspace(0, count - 1, min(count, POINTS_STORED)).round().astype(int))
     chosen, final = tuple(result.metrics), dict(result.final)
     if "return" in result.metrics:
-        chosen, returns = ("update", *RL_METRICS), result.metrics["return"]
+        chosen = ("update", *RL_METRICS, *(metric for metric in result.metrics if metric.startswith("return/")))
+        returns = result.metrics["return"]
         final |= {"return_best_update": float(np.max(returns)), "return_mean_update": float(np.mean(returns))}
     record = {
         "name": name,
@@ -589,7 +590,7 @@ def store(
         "metrics": {
             metric: [_short(value) for value in values[kept].tolist()]
             for metric, values in result.metrics.items()
-            if metric in chosen or metric.startswith("return/")
+            if metric in chosen
         },
         "provenance": result.provenance,
     }

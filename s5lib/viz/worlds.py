@@ -12,7 +12,7 @@ from s5lib.config import check_choice, check_positive_int
 from s5lib.envs import EpisodeStatistics, PreviousAction, inner, vectorize
 from s5lib.envs.physics import PhysicsState
 from s5lib.envs.worlds import ManyWorlds
-from s5lib.viz import METHODS, explore, plt
+from s5lib.viz import METHODS, explore, motion, plt
 from s5lib.viz.pieces import ACTION, GOOD, INK, PALE, SEEN
 
 __all__ = ["POSES", "Visit", "draw_pose", "draw_visit", "visit_worlds", "watch_worlds"]
@@ -115,11 +115,6 @@ def _act(
 # Each draws one moment from what the world observes, with ``at`` to take its metres to the drawing's units.
 
 
-def _turned(angle: float) -> np.ndarray:
-    """The direction of a rod that leans by ``angle`` from upright."""
-    return np.array([np.sin(angle), np.cos(angle)])
-
-
 def _line(ax: Any, at: Callable, *points: Any, **look: Any) -> None:
     ax.plot(*np.array([at(point) for point in points]).T, **look)
 
@@ -148,8 +143,8 @@ def _cartpole(ax: Any, at: Callable, obs: np.ndarray) -> None:
 
 def _double_pendulum(ax: Any, at: Callable, obs: np.ndarray) -> None:
     x, (first, second) = obs[0], np.arctan2(obs[1:3], obs[3:5])
-    knee = np.array([x, 0]) + 0.6 * _turned(first)
-    _cart(ax, at, x, [knee, knee + 0.6 * _turned(first + second)], 1.2)
+    knee = np.array([x, 0]) + 0.6 * motion.turned(first)
+    _cart(ax, at, x, [knee, knee + 0.6 * motion.turned(first + second)], 1.2)
 
 
 def _pendulum(ax: Any, at: Callable, obs: np.ndarray) -> None:
@@ -248,22 +243,21 @@ def draw_visit(visit: Visit, frames: int = FRAMES) -> Any:
     check_positive_int("frames", frames)
     steps = len(visit.reward)
     fig, axes = plt.subplots(4, 1, figsize=(6.4, 5.4), layout="constrained", height_ratios=(1.1, 1.3, 0.9, 0.9))
-    strip, *others = axes
+    strip, sees, answers, paid = axes
     # A package's first observation may be older than its reset: a target where the last one was.
     for i, t in enumerate(np.linspace(min(1, steps - 1), steps - 1, frames).round().astype(int)):
         draw_pose(strip, visit.world, visit.obs[t], (2 * i + 1, 1), 0.95)
         strip.text(2 * i + 1, -0.1, str(t), ha="center", va="top", fontsize=9, color=INK)
     strip.set(xlim=(0, 2 * frames), ylim=(-0.4, 2), aspect="equal")
     strip.axis("off")
-    for row, (ax, colour) in zip((visit.seen, visit.action), zip(others, (SEEN, ACTION), strict=False), strict=True):
+    for ax, row, colour in ((sees, visit.seen, SEEN), (answers, visit.action, ACTION)):
         for number, line in enumerate(row.T):
             ax.plot(line, color=colour, alpha=0.35 + 0.65 * number / row.shape[1], linewidth=0.9)
-    others[0].set(ylabel="sees", xticklabels=[])
-    others[1].set(ylabel="answers", xticklabels=[])
-    others[2].fill_between(np.arange(steps), visit.reward, color=GOOD, alpha=0.5, linewidth=0)
-    others[2].set(ylabel="reward", xlabel="step", ylim=(min(0, visit.reward.min()), max(1, visit.reward.max()) * 1.05))
-    for ax in others:
-        ax.set_xlim(0, steps)
+    sees.set(ylabel="sees", xticklabels=[], xlim=(0, steps))
+    answers.set(ylabel="answers", xticklabels=[], xlim=(0, steps))
+    paid.fill_between(np.arange(steps), visit.reward, color=GOOD, alpha=0.5, linewidth=0)
+    low, high = min(0, visit.reward.min()), max(1, visit.reward.max()) * 1.05
+    paid.set(ylabel="reward", xlabel="step", xlim=(0, steps), ylim=(low, high))
     return fig
 
 
