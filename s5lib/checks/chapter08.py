@@ -30,14 +30,13 @@ def check_answer_for(answer: Callable) -> str:
                     M_a[:, :rows] @ wanted if rows == columns else np.full(columns, np.nan)
                 ),
             }
-            if not np.allclose(M_a @ value, wanted, rtol=1e-3, atol=1e-5):
-                compare(value, right, mistakes, what=f"For M_a of {rows} x {columns}, the answer", rtol=1e-3)
-            if np.linalg.norm(value) > 1.001 * np.linalg.norm(right):
+            reached = np.allclose(M_a @ value, wanted, rtol=1e-3, atol=1e-5)
+            if reached and np.linalg.norm(value) > 1.001 * np.linalg.norm(right):
                 raise Hint(
                     "It does what is wanted, but a shorter answer does too. Of all answers with M_a a = u take the one of least "
                     "norm: what lies in the null space of `M_a` moves nothing."
                 )
-            compare(value, right, {}, what="The answer", rtol=1e-3, atol=1e-5)
+            compare(value, right, mistakes, what=f"For M_a of {rows} x {columns}, the answer", rtol=1e-3, atol=1e-5)
     return "what is wanted comes out, and nothing is wasted. An agent that knew `M_a` would do this at every step."
 
 

@@ -29,7 +29,7 @@ from s5lib.envs.physics import PHYSICS, Brax, Playground, physics_names
 from s5lib.envs.popgym import ALIASES, FAMILIES, Family
 from s5lib.envs.projection import ProjectedCartPole, Projection
 from s5lib.envs.trials import Trials
-from s5lib.envs.worlds import ManyWorlds, Padded, ProjectedWorlds
+from s5lib.envs.worlds import ManyWorlds, Padded, ProjectedWorlds, Standardized, measure_spread
 
 __all__ = [
     "Brax",
@@ -46,6 +46,7 @@ __all__ = [
     "ProjectedCartPole",
     "ProjectedWorlds",
     "Projection",
+    "Standardized",
     "TimeLimit",
     "Trials",
     "VectorEnv",
@@ -54,6 +55,7 @@ __all__ = [
     "env_names",
     "inner",
     "make",
+    "measure_spread",
     "physics_names",
     "play",
     "vectorize",

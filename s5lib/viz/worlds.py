@@ -285,7 +285,7 @@ def watch_worlds(
 
     explore(
         lambda **values: draw_visit(chosen(**values)),
-        caption="From the top: the world at eight moments, with their steps; the numbers that the agent sees; the numbers it "
+        caption=f"From the top: the world at {FRAMES} moments, with their steps; the numbers that the agent sees; the numbers it "
         "answers with; the reward of each step. The weights are the same in every picture.",
         alt=lambda agent, world, projection: (
             f"{agent} in {world}, projection {projection}: return {chosen(agent, world, projection).reward.sum():.0f}."
