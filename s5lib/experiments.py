@@ -198,7 +198,7 @@ _WORLDS: dict[str, dict[str, Any]] = {
     "lstm": {"features": 88},
     "none": {"features": 64, "memory_options": (("layers", 2),)},
 }
-WORLD_TRIALS = (5e-4, 1e-3, 2e-3)  # step sizes to tune by: fewer than AGENT_TRIALS, since these runs take longest
+WORLD_TRIALS = (2.5e-4, 5e-4, 1e-3)  # step sizes to tune by: fewer than AGENT_TRIALS, since these runs take longest
 _WORLDS_LR = {"s5": 1e-3, "gru": 1e-3, "lstm": 1e-3, "none": 1e-3}
 EVERYWHERE = (*TRAIN, *HELD_OUT, "brax/inverted_double_pendulum", "brax/reacher")
 LADDER = ("neither", "actions", "observations", "both")  # what of swing-up is projected
@@ -215,13 +215,19 @@ def _worlds(memory: str) -> PPOConfig:
 
 def _many() -> dict[str, PPOConfig]:
     found = {f"projected-worlds-{memory}": _worlds(memory) for memory in _WORLDS}
-    s5 = found["projected-worlds-s5"]
-    found["projected-worlds-s5-raw"] = dataclasses.replace(s5, **_env(s5, standardized=False))
-    alone: dict[str, Any] = {"num_envs": 64, "num_minibatches": 32, "total_steps": 4_000_000, "eval_episodes": 256}
     for world, project in (*(("CartpoleSwingup", project) for project in LADDER), ("ReacherEasy", "both")):
-        options = {**_env(s5, worlds=(world,), project=project), "eval_env_options": (("held_out", True),)}
-        found[f"{_kebab(world)}-s5-{project}"] = dataclasses.replace(s5, **options, **alone)
+        found[f"{_kebab(world)}-s5-{project}"] = _alone("s5", worlds=(world,), project=project)
+    found["reacher-easy-none-both"] = _alone("none", worlds=("ReacherEasy",), project="both")
+    found["reacher-easy-s5-raw"] = _alone("s5", worlds=("ReacherEasy",), project="both", standardized=False)
     return found
+
+
+def _alone(memory: str, **options: Any) -> PPOConfig:
+    """One world by itself, on the way to many."""
+    return dataclasses.replace(
+        _worlds(memory), env_options=tuple(options.items()), eval_env_options=(("held_out", True),), num_envs=64,
+        num_minibatches=32, total_steps=4_000_000, eval_episodes=256, lr=1e-3,
+    )  # fmt: skip
 
 
 _CPU: dict[str, Any] = {**_DIGITS, **_agents(), **_in_context(), **_many()}
