@@ -217,6 +217,7 @@ def _many() -> dict[str, PPOConfig]:
     found = {f"projected-worlds-{memory}": _worlds(memory) for memory in _WORLDS}
     for world, project in (*(("CartpoleSwingup", project) for project in LADDER), ("ReacherEasy", "both")):
         found[f"{_kebab(world)}-s5-{project}"] = _alone("s5", worlds=(world,), project=project)
+    found["cartpole-swingup-s5-pool"] = _alone("s5", worlds=("CartpoleSwingup",), project="both", pool=16)
     found["reacher-easy-none-both"] = _alone("none", worlds=("ReacherEasy",), project="both")
     found["reacher-easy-s5-raw"] = _alone("s5", worlds=("ReacherEasy",), project="both", standardized=False)
     return found
