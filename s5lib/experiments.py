@@ -199,7 +199,7 @@ _WORLDS: dict[str, dict[str, Any]] = {
     "none": {"features": 64, "memory_options": (("layers", 2),)},
 }
 WORLD_TRIALS = (2.5e-4, 5e-4, 1e-3)  # step sizes to tune by: fewer than AGENT_TRIALS, since these runs take longest
-_WORLDS_LR = {"s5": 2.5e-4, "gru": 1e-3, "lstm": 1e-3, "none": 1e-3}
+_WORLDS_LR = {"s5": 5e-4, "gru": 1e-3, "lstm": 1e-3, "none": 1e-3}
 EVERYWHERE = (*TRAIN, *HELD_OUT, "brax/inverted_double_pendulum", "brax/reacher")
 LADDER = ("neither", "actions", "observations", "both")  # what of swing-up is projected
 
@@ -209,7 +209,7 @@ def _worlds(memory: str) -> PPOConfig:
     return PPOConfig(
         env="ProjectedWorlds", eval_env_options=(("worlds", EVERYWHERE), ("held_out", True)), memory=memory, **_WORLDS[memory],
         encoder=(64,), head=(64,), num_envs=96, num_steps=250, total_steps=20_000_000, num_minibatches=24,
-        eval_episodes=16 * len(EVERYWHERE), lr=_WORLDS_LR[memory], anneal=True, previous_reward=True, vf_coef=0.02,
+        eval_episodes=16 * len(EVERYWHERE), lr=_WORLDS_LR[memory], anneal=True, previous_reward=True, vf_coef=0.1,
     )  # fmt: skip
 
 
