@@ -215,18 +215,22 @@ def _worlds(memory: str) -> PPOConfig:
 
 def _many() -> dict[str, PPOConfig]:
     found = {f"projected-worlds-{memory}": _worlds(memory) for memory in _WORLDS}
-    for world, project in (*(("CartpoleSwingup", project) for project in LADDER), ("ReacherEasy", "both")):
-        found[f"{_kebab(world)}-s5-{project}"] = _alone("s5", worlds=(world,), project=project)
-    found["cartpole-swingup-s5-pool"] = _alone("s5", worlds=("CartpoleSwingup",), project="both", pool=16)
-    found["reacher-easy-none-both"] = _alone("none", worlds=("ReacherEasy",), project="both")
-    found["reacher-easy-s5-raw"] = _alone("s5", worlds=("ReacherEasy",), project="both", standardized=False)
+    for project in LADDER:
+        found[f"cartpole-swingup-s5-{project}"] = _alone("s5", "CartpoleSwingup", project=project)
+    swingup = found["cartpole-swingup-s5-both"]
+    found["cartpole-swingup-none-both"] = _alone("none", "CartpoleSwingup", project="both")
+    found["cartpole-swingup-s5-pool"] = _alone("s5", "CartpoleSwingup", project="both", pool=16)
+    found["cartpole-swingup-s5-light-critic"] = dataclasses.replace(swingup, vf_coef=swingup.vf_coef / 10)
+    for memory in ("s5", "none"):
+        found[f"reacher-easy-{memory}-both"] = _alone(memory, "ReacherEasy", project="both")
+    found["reacher-easy-s5-raw"] = _alone("s5", "ReacherEasy", project="both", standardized=False)
     return found
 
 
-def _alone(memory: str, **options: Any) -> PPOConfig:
+def _alone(memory: str, world: str, **options: Any) -> PPOConfig:
     """One world by itself, on the way to many."""
     return dataclasses.replace(
-        _worlds(memory), env_options=tuple(options.items()), eval_env_options=(("held_out", True),), num_envs=64,
+        _worlds(memory), env_options=(("worlds", (world,)), *options.items()), eval_env_options=(("held_out", True),), num_envs=64,
         num_minibatches=32, total_steps=4_000_000, eval_episodes=256, lr=1e-3,
     )  # fmt: skip
 
