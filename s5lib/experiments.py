@@ -217,6 +217,8 @@ def _many() -> dict[str, PPOConfig]:
     found = {f"projected-worlds-{memory}": _worlds(memory) for memory in _WORLDS}
     for project in LADDER:
         found[f"cartpole-swingup-s5-{project}"] = _alone("s5", "CartpoleSwingup", project=project)
+    for memory in ("lstm", "gru", "none"):
+        found[f"cartpole-swingup-{memory}-actions"] = _alone(memory, "CartpoleSwingup", project="actions")
     swingup = found["cartpole-swingup-s5-both"]
     found["cartpole-swingup-none-both"] = _alone("none", "CartpoleSwingup", project="both")
     found["cartpole-swingup-s5-pool"] = _alone("s5", "CartpoleSwingup", project="both", pool=16)
