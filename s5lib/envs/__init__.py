@@ -11,6 +11,7 @@ from typing import Any
 
 from s5lib.config import did_you_mean
 from s5lib.envs.base import (
+    ActionRepeat,
     Description,
     Environment,
     Episode,
@@ -32,6 +33,7 @@ from s5lib.envs.trials import Trials
 from s5lib.envs.worlds import ManyWorlds, Padded, ProjectedWorlds, Standardized, measure_spread
 
 __all__ = [
+    "ActionRepeat",
     "Brax",
     "Description",
     "Environment",

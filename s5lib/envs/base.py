@@ -16,6 +16,7 @@ from flax import struct
 from s5lib.config import check_positive_int, check_shape, is_concrete, require
 
 __all__ = [
+    "ActionRepeat",
     "Description",
     "Environment",
     "Episode",
@@ -373,6 +374,48 @@ class TimeLimit(Wrapper):
 
     def is_truncated(self, state: WrappedState, params: Any) -> jax.Array:
         return super().is_truncated(state, params) | (state.time >= self.max_steps)
+
+
+@dataclass(frozen=True)
+class ActionRepeat(Wrapper):
+    """Do each action so many times in a row: fewer decisions, each with more to see for it.
+
+    The reward is the sum over those steps; observation and ``info`` are the last one's. Where the episode ends on the way,
+    the rest is not played. A world of rigid bodies may ask for a hundred actions a second, of which one alone moves little.
+
+    Args:
+        env: any environment.
+        repeats: steps of the environment to one of this, positive.
+    Raises:
+        TypeError, ValueError: ``repeats`` is not a positive integer.
+    Source: Mnih et al. 2013 (arXiv 1312.5602), section 5, as frame skipping.
+    """
+
+    repeats: int = 4
+
+    def __post_init__(self) -> None:
+        check_positive_int("repeats", self.repeats)
+
+    @property
+    def horizon(self) -> int:
+        return -(-super().horizon // self.repeats)
+
+    def transition(self, key: jax.Array, state: WrappedState, action: jax.Array, params: Any) -> tuple:
+        def step(now: tuple, key: jax.Array) -> tuple:
+            inner, over = now
+            obs, new, reward, terminated, info = self.env.step_env(key, inner, action, params)
+            inner = jax.tree.map(lambda new, old: jnp.where(over, old, new), new, inner)
+            ends = terminated | self.env.is_truncated(inner, params)
+            return (inner, over | ends), (obs, jnp.where(over, 0, reward), terminated, info, ~over)
+
+        keys = jax.random.split(key, self.repeats)
+        (inner, _), (obs, reward, terminated, info, played) = jax.lax.scan(
+            step, (state.env_state, jnp.bool_(False)), keys
+        )
+        last = jnp.sum(played) - 1
+        obs, terminated, info = jax.tree.map(lambda leaf: leaf[last], (obs, terminated, info))
+        total = reward.sum()
+        return obs, WrappedState(inner, state.time + 1, state.episode_return + total), total, terminated, info
 
 
 # ---------------------------------------------------------------------------------------------- many at once

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from s5lib.config import check_choice, check_positive_int
-from s5lib.envs.base import VectorEnv, WrappedState, Wrapper, check_action, check_vectors, spaces
+from s5lib.envs.base import ActionRepeat, VectorEnv, WrappedState, Wrapper, check_action, check_vectors, spaces
 from s5lib.envs.physics import physics
 from s5lib.envs.projection import Projection
 
@@ -362,6 +362,7 @@ class ProjectedWorlds(ManyWorlds):
         project: ``"both"``, ``"observations"``, ``"actions"`` or ``"neither"``.
         distribution: as in ``Projection``; so are ``gain``, ``pool``, ``seed`` and ``held_out``.
         max_steps: time limit of an episode.
+        repeats: steps that an answer is held for, see ``ActionRepeat``; 1000 steps are then 1000 / repeats decisions.
         standardized: mix the numbers of a world when they are ``Standardized`` by its ``SPREADS``; False mixes them as they
             are, metres with radians a second.
     Raises:
@@ -369,8 +370,9 @@ class ProjectedWorlds(ManyWorlds):
             another ``project``, or as in ``Projection``.
         ImportError: the package of a world is missing; the message holds the pip command.
     Source: Lu et al. 2023 (arXiv 2303.03982), algorithm 1, section 4.4 and appendix B: worlds, O = 12, A = 2.
-    Differs: the paper does not say whether observations are scaled before they are mixed. Of its worlds to hold out, the
-        suite has no harder point mass; brax has others of these sizes. See ``Projection`` and ``ManyWorlds``.
+    Differs: the paper does not say whether observations are scaled before they are mixed, or answers are held. Of its
+        worlds to hold out, the suite has no harder point mass; brax has others of these sizes. See ``Projection`` and
+        ``ManyWorlds``.
     """
 
     worlds: tuple[str, ...] = TRAIN
@@ -383,6 +385,7 @@ class ProjectedWorlds(ManyWorlds):
     seed: int = 0
     held_out: bool = False
     max_steps: int = 1000
+    repeats: int = 1
     standardized: bool = True
 
     def __post_init__(self) -> None:
@@ -392,6 +395,8 @@ class ProjectedWorlds(ManyWorlds):
 
     def _projected(self, name: str) -> Any:
         world = physics(name, max_steps=self.max_steps)
+        if check_positive_int("repeats", self.repeats) > 1:
+            world = ActionRepeat(world, self.repeats)
         if self.standardized:
             if name not in SPREADS:
                 known = ", ".join(SPREADS)

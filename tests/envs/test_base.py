@@ -16,6 +16,7 @@ from gymnax.environments.environment import Environment as GymnaxEnvironment
 from gymnax.environments.environment import EnvParams
 
 from s5lib.envs import (
+    ActionRepeat,
     Environment,
     EpisodeStatistics,
     PreviousAction,
@@ -239,6 +240,7 @@ WRAPPED = {
     "time limit": TimeLimit(Probe(length=9), 4),
     "all": EpisodeStatistics(TimeLimit(PreviousAction(Probe(length=9), reward=True), 4)),
     "other order": PreviousAction(EpisodeStatistics(TimeLimit(Probe(length=9), 4))),
+    "action repeat": EpisodeStatistics(ActionRepeat(PreviousAction(Probe(length=9)), 4)),
     "trials": Trials(Probe(length=3), 2),
     "trials of one start": Trials(Probe(length=3), 2, fresh=False),
     "projection": Projection(Probe(), 4, 2),
@@ -330,6 +332,38 @@ def test_statistics():
     assert truncated and not terminated
     *_, info = env.step(KEY, state, 0)
     assert info["episode_length"] == 1 and info["episode_return"] == 1
+
+
+def test_repeated_actions_pay_the_sum_and_stop_where_an_episode_ends():
+    """A probe pays its time: four steps pay 1 + 2 + 3 + 4, and the ninth step is the last."""
+    env = ActionRepeat(Probe(length=9), 4)
+    assert env.horizon == 3 and ActionRepeat(Probe(length=8), 4).horizon == 2
+    _, state = env.reset_env(KEY, env.default_params)
+    for paid, time, ended in ((10, 4, False), (26, 8, False), (9, 9, True)):
+        obs, state, reward, terminated, _ = env.step_env(KEY, state, 0, env.default_params)
+        assert reward == paid and obs[1] == np.float32(time / 9) and not terminated
+        assert state.env_state.time == time and env.is_truncated(state, env.default_params) == ended
+    _, state = env.reset_env(KEY, env.default_params)
+    _, state, reward, terminated, _ = env.step_env(KEY, state, 1, env.default_params)
+    assert terminated and reward == 1 and state.env_state.time == 1 and state.time == 1
+    with pytest.raises(ValueError, match="repeats must be a positive integer; got 0"):
+        ActionRepeat(Probe(), 0)
+
+
+def test_repeated_actions_are_the_worlds_own_steps():
+    world = make("PositionOnlyPendulumEasy")
+    held = ActionRepeat(world, 3)
+    actions = jax.random.uniform(KEY, (5, 1), minval=-2, maxval=2)
+    obs, state = world.reset_env(KEY, world.default_params)
+    _, repeated = held.reset_env(KEY, held.default_params)
+    for action in actions:
+        total = 0.0
+        for _ in range(3):
+            obs, state, reward, *_ = world.step_env(KEY, state, action, world.default_params)
+            total += reward
+        seen, repeated, reward, *_ = held.step_env(KEY, repeated, action, held.default_params)
+        np.testing.assert_allclose(seen, obs, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(reward, total, rtol=1e-5, atol=1e-6)
 
 
 def test_time_limit_truncates():
