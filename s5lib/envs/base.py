@@ -409,9 +409,9 @@ class ActionRepeat(Wrapper):
             return (inner, over | ends), (obs, jnp.where(over, 0, reward), terminated, info, ~over)
 
         keys = jax.random.split(key, self.repeats)
-        (inner, _), (obs, reward, terminated, info, played) = jax.lax.scan(
-            step, (state.env_state, jnp.bool_(False)), keys
-        )
+        rows: Any
+        (inner, _), rows = jax.lax.scan(step, (state.env_state, jnp.bool_(False)), keys)
+        obs, reward, terminated, info, played = rows
         last = jnp.sum(played) - 1
         obs, terminated, info = jax.tree.map(lambda leaf: leaf[last], (obs, terminated, info))
         total = reward.sum()
