@@ -200,20 +200,15 @@ _WORLDS: dict[str, dict[str, Any]] = {
 }
 WORLD_TRIALS = (2.5e-4, 5e-4, 1e-3)  # step sizes to tune by: fewer than AGENT_TRIALS, since these runs take longest
 _WORLDS_LR = {"s5": 5e-4, "gru": 1e-3, "lstm": 1e-3, "none": 1e-3}
-_HELD = (("repeats", 4),)
 EVERYWHERE = (*TRAIN, *HELD_OUT, "brax/inverted_double_pendulum", "brax/reacher")
 LADDER = ("neither", "actions", "observations", "both")  # what of swing-up is projected
 
 
 def _worlds(memory: str) -> PPOConfig:
-    """Six worlds side by side, a projection an episode; scored on held-out projections of these worlds and of others.
-
-    An answer is held for 4 steps, so that a rollout of 250 is an episode, and 5 million answers are 20 million steps.
-    """
+    """Six worlds side by side, a projection an episode; scored on held-out projections of these worlds and of others."""
     return PPOConfig(
-        env="ProjectedWorlds", env_options=_HELD, eval_env_options=(("worlds", EVERYWHERE), ("held_out", True)),
-        memory=memory, **_WORLDS[memory],
-        encoder=(64,), head=(64,), num_envs=96, num_steps=250, total_steps=5_000_000, num_minibatches=24,
+        env="ProjectedWorlds", eval_env_options=(("worlds", EVERYWHERE), ("held_out", True)), memory=memory, **_WORLDS[memory],
+        encoder=(64,), head=(64,), num_envs=96, num_steps=250, total_steps=12_000_000, num_minibatches=24,
         eval_episodes=16 * len(EVERYWHERE), lr=_WORLDS_LR[memory], anneal=True, previous_reward=True, vf_coef=0.1,
     )  # fmt: skip
 
@@ -228,6 +223,9 @@ def _many() -> dict[str, PPOConfig]:
     found["cartpole-swingup-none-both"] = _alone("none", "CartpoleSwingup", project="both")
     found["cartpole-swingup-s5-pool"] = _alone("s5", "CartpoleSwingup", project="both", pool=16)
     found["cartpole-swingup-s5-light-critic"] = dataclasses.replace(swingup, vf_coef=swingup.vf_coef / 10)
+    for memory in ("s5", "none"):  # held for four steps, an answer does more: 3 million of them, 12 million steps
+        held = _alone(memory, "CartpoleSwingup", project="both", repeats=4)
+        found[f"cartpole-swingup-{memory}-held"] = dataclasses.replace(held, total_steps=3_000_000, vf_coef=0.02)
     for memory in ("s5", "none"):
         found[f"reacher-easy-{memory}-both"] = _alone(memory, "ReacherEasy", project="both")
     found["reacher-easy-s5-raw"] = _alone("s5", "ReacherEasy", project="both", standardized=False)
@@ -237,9 +235,8 @@ def _many() -> dict[str, PPOConfig]:
 def _alone(memory: str, world: str, **options: Any) -> PPOConfig:
     """One world by itself, on the way to many."""
     return dataclasses.replace(
-        _worlds(memory), env_options=(*_HELD, ("worlds", (world,)), *options.items()),
-        eval_env_options=(("held_out", True),), num_envs=64, num_minibatches=32, total_steps=3_000_000, eval_episodes=256,
-        lr=1e-3,
+        _worlds(memory), env_options=(("worlds", (world,)), *options.items()), eval_env_options=(("held_out", True),), num_envs=64,
+        num_minibatches=32, total_steps=4_000_000, eval_episodes=256, lr=1e-3,
     )  # fmt: skip
 
 
@@ -310,7 +307,7 @@ WEIGHTS = (
     *_DIGITS, "memory-length-128-s5", "memory-length-1024-s5", "repeat-previous-easy-s5", "repeat-previous-easy-none",
     "repeat-previous-hard-s5", "repeat-previous-hard-gru", "projected-cartpole-s5", "projected-cartpole-gru",
     "projected-cartpole-none", "projected-worlds-s5", "projected-worlds-none", "cartpole-swingup-s5-actions",
-    "cartpole-swingup-s5-observations",
+    "cartpole-swingup-s5-observations", "cartpole-swingup-s5-held",
 )  # fmt: skip
 
 
@@ -408,7 +405,6 @@ def _paper(config: PPOConfig) -> PPOConfig:
     if config.env == "ProjectedWorlds":
         return dataclasses.replace(
             config,
-            **_env(config, repeats=1),
             **{**_PAPER_WORLDS, "memory_options": (), **(_PAPER_WORLDS_S5 if config.memory == "s5" else {})},
         )
     if config.env != "MemoryChain":
@@ -443,7 +439,7 @@ def run(
 TUNED_ON = ("count-recall-easy", "noisy-position-only-pendulum-easy", "repeat-previous-easy")
 TUNED_LENGTHS = ("memory-length-64", "memory-length-256")
 TUNING_SEED = 100  # none of the stored runs has it
-TUNING_STEPS = {"projected-cartpole": 4_000_000, "projected-worlds": 1_500_000}  # less than the stored runs' steps
+TUNING_STEPS = 4_000_000  # of projected CartPole and of many worlds, less than the stored runs' steps
 
 
 def _tunable() -> dict[str, tuple[str, ...]]:
@@ -463,9 +459,9 @@ def tune(name: str, out: str | os.PathLike, progress: bool = True) -> dict[str, 
     stored run has; on POPGym scored by the final return, normalised (0 random play, 1 best), over three Easy tasks; on
     memory length by the mean return over the whole run, which counts how soon it was learnt, over two lengths; on projected
     CartPole by the mean return of a trial, after a third of the steps; many worlds: ``WORLD_TRIALS``, by the mean return on
-    held-out projections, after a third of the steps or less. A run that diverges scores 0, as random play or less. The best score
-    is chosen; of many worlds, whose runs last longest, the smallest step within 5 % of it, since the longer a run the
-    smaller a step it wants.
+    held-out projections, after a third of the steps. A run that diverges scores 0, as random play or less. The best score
+    is chosen; of many worlds, whose runs last three times as long as a trial, the smallest step within 5 % of it, since the
+    longer a run the smaller a step it wants.
 
     Args:
         name: "digits-s5", "packed-gru" and so on; "popgym-<memory>"; "memory-length-<memory>";
@@ -477,7 +473,7 @@ def tune(name: str, out: str | os.PathLike, progress: bool = True) -> dict[str, 
     """
     tunable = _tunable()
     check_choice("name", name, tuple(tunable))
-    digits, family = name in _DIGITS, name.rsplit("-", 1)[0]
+    digits = name in _DIGITS
     rates = WORLD_TRIALS if name.startswith("projected-worlds") else AGENT_TRIALS
     trials: Any = TRIALS if digits else [{"lr": lr} for lr in rates]
     seed = 0 if digits else TUNING_SEED
@@ -486,8 +482,8 @@ def tune(name: str, out: str | os.PathLike, progress: bool = True) -> dict[str, 
         found = []
         for task in tunable[name]:
             config = dataclasses.replace(_CPU[task], **trial, **({"validation": True} if digits else {}))
-            if family in TUNING_STEPS:
-                config = dataclasses.replace(config, total_steps=TUNING_STEPS[family])
+            if name.startswith("projected"):
+                config = dataclasses.replace(config, total_steps=TUNING_STEPS)
             folder = pathlib.Path(out) / f"tune-{task}-{runs.config_hash(config)}"
             try:
                 found.append(

@@ -449,7 +449,7 @@ def test_tuning_records_every_trial(tmp_path, monkeypatch):
 def test_tuning_goes_on_where_a_run_diverges(tmp_path, monkeypatch):
     config = dataclasses.replace(experiments.get(f"{CONTEXT}-none", "smoke").config, total_steps=1)
     monkeypatch.setattr(experiments, "_CPU", {f"{CONTEXT}-none": config})
-    monkeypatch.setattr(experiments, "TUNING_STEPS", {CONTEXT: 256})
+    monkeypatch.setattr(experiments, "TUNING_STEPS", 256)
     monkeypatch.setattr(experiments, "AGENT_TRIALS", (1e30, 1e-3))
     monkeypatch.setattr(runs, "results_folder", lambda: tmp_path)
     found = experiments.tune(f"{CONTEXT}-none", tmp_path / "out", progress=False)
