@@ -219,15 +219,15 @@ def _many() -> dict[str, PPOConfig]:
         found[f"cartpole-swingup-s5-{project}"] = _alone("s5", "CartpoleSwingup", project=project)
     for memory in ("lstm", "gru", "none"):
         found[f"cartpole-swingup-{memory}-actions"] = _alone(memory, "CartpoleSwingup", project="actions")
-    swingup = found["cartpole-swingup-s5-both"]
-    found["cartpole-swingup-none-both"] = _alone("none", "CartpoleSwingup", project="both")
-    found["cartpole-swingup-s5-pool"] = _alone("s5", "CartpoleSwingup", project="both", pool=16)
-    found["cartpole-swingup-s5-light-critic"] = dataclasses.replace(swingup, vf_coef=swingup.vf_coef / 10)
-    for memory in ("s5", "none"):  # held for four steps, an answer does more: 3 million of them, 12 million steps
-        held = _alone(memory, "CartpoleSwingup", project="both", repeats=4)
-        found[f"cartpole-swingup-{memory}-held"] = dataclasses.replace(held, total_steps=3_000_000, vf_coef=0.02)
     for memory in ("s5", "none"):
+        both = found[f"cartpole-swingup-{memory}-both"] = _alone(memory, "CartpoleSwingup", project="both")
+        # Held for four steps, an answer does more: 3 million of them, 12 million steps.
+        held = dataclasses.replace(both, **_env(both, repeats=4), total_steps=3_000_000, vf_coef=0.02)
+        found[f"cartpole-swingup-{memory}-held"] = held
         found[f"reacher-easy-{memory}-both"] = _alone(memory, "ReacherEasy", project="both")
+    swingup = found["cartpole-swingup-s5-both"]
+    found["cartpole-swingup-s5-pool"] = dataclasses.replace(swingup, **_env(swingup, pool=16))
+    found["cartpole-swingup-s5-light-critic"] = dataclasses.replace(swingup, vf_coef=swingup.vf_coef / 10)
     found["reacher-easy-s5-raw"] = _alone("s5", "ReacherEasy", project="both", standardized=False)
     return found
 
@@ -474,7 +474,7 @@ def tune(name: str, out: str | os.PathLike, progress: bool = True) -> dict[str, 
     tunable = _tunable()
     check_choice("name", name, tuple(tunable))
     digits = name in _DIGITS
-    rates = WORLD_TRIALS if name.startswith("projected-worlds") else AGENT_TRIALS
+    rates, near = (WORLD_TRIALS, 0.95) if name.startswith("projected-worlds") else (AGENT_TRIALS, 1.0)
     trials: Any = TRIALS if digits else [{"lr": lr} for lr in rates]
     seed = 0 if digits else TUNING_SEED
     scores = []
@@ -497,19 +497,13 @@ def tune(name: str, out: str | os.PathLike, progress: bool = True) -> dict[str, 
         "tasks": tunable[name],
         "trials": trials,
         score: scores,
-        "chosen": trials[_best(name, scores)],
+        "chosen": trials[int(np.argmax(np.array(scores) >= near * max(scores)))],
         "seed": seed,
     }
     path = runs.results_folder() / "tuning.json"
     log = {**(tuning() if path.exists() else {}), name: record}
     path.write_text(json.dumps(log, indent=1, sort_keys=True) + "\n")
     return record
-
-
-def _best(name: str, scores: list[float]) -> int:
-    """Which trial to choose: see ``tune``."""
-    near = 0.95 if name.startswith("projected-worlds") else 1.0
-    return int(np.argmax(np.array(scores) >= near * max(scores)))
 
 
 def _tuning_score(result: runs.Result) -> float:
