@@ -217,18 +217,14 @@ def _many() -> dict[str, PPOConfig]:
     found = {f"projected-worlds-{memory}": _worlds(memory) for memory in _WORLDS}
     for project in LADDER:
         found[f"cartpole-swingup-s5-{project}"] = _alone("s5", "CartpoleSwingup", project=project)
-    for memory in ("lstm", "gru", "none"):
-        found[f"cartpole-swingup-{memory}-actions"] = _alone(memory, "CartpoleSwingup", project="actions")
+    found["cartpole-swingup-none-actions"] = _alone("none", "CartpoleSwingup", project="actions")
     for memory in ("s5", "none"):
         both = found[f"cartpole-swingup-{memory}-both"] = _alone(memory, "CartpoleSwingup", project="both")
         # Held for four steps, an answer does more: 3 million of them, 12 million steps.
         held = dataclasses.replace(both, **_env(both, repeats=4), total_steps=3_000_000, vf_coef=0.02)
         found[f"cartpole-swingup-{memory}-held"] = held
-        found[f"reacher-easy-{memory}-both"] = _alone(memory, "ReacherEasy", project="both")
     swingup = found["cartpole-swingup-s5-both"]
     found["cartpole-swingup-s5-pool"] = dataclasses.replace(swingup, **_env(swingup, pool=16))
-    found["cartpole-swingup-s5-light-critic"] = dataclasses.replace(swingup, vf_coef=swingup.vf_coef / 10)
-    found["reacher-easy-s5-raw"] = _alone("s5", "ReacherEasy", project="both", standardized=False)
     return found
 
 

@@ -111,12 +111,16 @@ def test_a_visit_is_drawn():
 
 @pytest.mark.slow
 def test_watching_and_what_cannot_be_watched(monkeypatch):
-    _, agent, params = visited()
+    found, agent, params = visited()
     monkeypatch.setattr("s5lib.viz._in_kernel", lambda: False)
     shown = []
     monkeypatch.setattr("s5lib.viz.show", lambda fig, caption, alt: shown.append((fig, caption, alt)))
-    worlds.watch_worlds({"gru": (agent, params)}, ["CartpoleSwingup"], seeds=(1,))
+    worlds.watch_worlds({"gru": found}, ["CartpoleSwingup"], count=1)
     assert len(shown) == 1 and "GRU in CartpoleSwingup, projection 1: return" in shown[0][2]
+    with pytest.raises(ValueError, match="count must be at most 2, the episodes that were played; got 3"):
+        worlds.watch_worlds({"gru": found})
+    with pytest.raises(ValueError, match="worlds must be one of 'PointMass', 'CartpoleSwingup'; got 'ReacherEasy'"):
+        worlds.watch_worlds({"gru": found}, ["ReacherEasy"])
     with pytest.raises(ValueError, match="forget_at must be a positive integer; got 0"):
         worlds.visit_worlds(agent, params, forget_at=0)
 

@@ -262,26 +262,27 @@ def draw_visit(visit: Visit, frames: int = FRAMES) -> Any:
 
 
 def watch_worlds(
-    agents: Mapping[str, tuple[Any, Any]], worlds: Sequence[str] | None = None, seeds: Sequence[int] = (0, 1, 2)
+    visits: Mapping[str, Mapping[str, Sequence[Visit]]], worlds: Sequence[str] | None = None, count: int = 3
 ) -> None:
     """Display episodes of trained agents with sliders over the agent, the world and the projection.
 
     Args:
-        agents: the memory, a key of ``s5lib.viz.METHODS`` -> (the agent, its weights). All play the same worlds.
+        visits: the memory, a key of ``s5lib.viz.METHODS`` -> what ``visit_worlds`` returned. With one seed for all agents,
+            all play the same worlds behind the same projections.
         worlds: which to show; all if None.
-        seeds: one for each projection.
+        count: how many episodes of each world.
     Raises:
-        ValueError, TypeError: as in ``visit_worlds`` and ``draw_pose``, or an unknown memory.
+        ValueError, TypeError: as in ``draw_pose``, an unknown memory or world, or more episodes than there are.
     """
-    names = {check_choice("a key of agents", memory, list(METHODS)): METHODS[memory]["label"] for memory in agents}
-    visits = {
-        (names[memory], number): visit_worlds(agent, params, seed)
-        for memory, (agent, params) in agents.items()
-        for number, seed in enumerate(seeds, 1)
-    }
+    labels = {METHODS[check_choice("a key of visits", memory, list(METHODS))]["label"]: memory for memory in visits}
+    there = next(iter(visits.values()))
+    names = [check_choice("worlds", world, list(there)) for world in worlds or there]
+    episodes = min(len(found[world]) for found in visits.values() for world in names)
+    if check_positive_int("count", count) > episodes:
+        raise ValueError(f"count must be at most {episodes}, the episodes that were played; got {count}")
 
     def chosen(agent: str, world: str, projection: int) -> Visit:
-        return visits[agent, projection][world][0]
+        return visits[labels[agent]][world][projection - 1]
 
     explore(
         lambda **values: draw_visit(chosen(**values)),
@@ -290,7 +291,7 @@ def watch_worlds(
         alt=lambda agent, world, projection: (
             f"{agent} in {world}, projection {projection}: return {chosen(agent, world, projection).reward.sum():.0f}."
         ),
-        agent=list(names.values()),
-        world=list(worlds or next(iter(visits.values()))),
-        projection=list(range(1, len(seeds) + 1)),
+        agent=list(labels),
+        world=names,
+        projection=list(range(1, count + 1)),
     )
