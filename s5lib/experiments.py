@@ -199,7 +199,7 @@ _WORLDS: dict[str, dict[str, Any]] = {
     "none": {"features": 64, "memory_options": (("layers", 2),)},
 }
 WORLD_TRIALS = (2.5e-4, 5e-4, 1e-3)  # step sizes to tune by: fewer than AGENT_TRIALS, since these runs take longest
-_WORLDS_LR = {"s5": 5e-4, "gru": 1e-3, "lstm": 1e-3, "none": 1e-3}
+_WORLDS_LR = {"s5": 5e-4, "gru": 1e-3, "lstm": 1e-3, "none": 5e-4}
 EVERYWHERE = (*TRAIN, *HELD_OUT, "brax/inverted_double_pendulum", "brax/reacher")
 LADDER = ("neither", "actions", "observations", "both")  # what of swing-up is projected
 
