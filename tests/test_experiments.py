@@ -117,6 +117,18 @@ def test_players_behind_projections_differ_in_their_memory_alone():
     assert max(counts) < 1.05 * min(counts), counts
 
 
+def test_players_of_many_worlds_differ_in_their_memory_alone():
+    """Their whole networks have equal numbers of parameters; which worlds they play does not change that."""
+    configs = [experiments.get(f"projected-worlds-{memory}", "cpu").config for memory in ("s5", "gru", "lstm", "none")]
+    assert same_but({"memory", "features", "memory_options", "lr"}, *configs)
+    one = {"env_options": (("worlds", ("PointMass",)),), "eval_env_options": ()}
+    shapes = [
+        jax.eval_shape(ppo.make(dataclasses.replace(config, **one)).init, jax.random.key(0)) for config in configs
+    ]
+    counts = [count_parameters(shape.params) for shape in shapes]
+    assert max(counts) < 1.02 * min(counts), counts
+
+
 @pytest.mark.parametrize(
     "change, fields",
     [
