@@ -59,7 +59,7 @@ def test_a_pose_is_where_the_package_says(name):
 
 
 @cache
-def visited(forget_at=None):
+def visited(forget=()):
     options = (("worlds", ("PointMass", "CartpoleSwingup")), ("max_steps", 40))
     config = ppo.PPOConfig(
         env="ProjectedWorlds", env_options=options, memory="gru", features=8, encoder=(8,), head=(8,), num_envs=4,
@@ -67,7 +67,7 @@ def visited(forget_at=None):
     )  # fmt: skip
     agent = ppo.make(config)
     params = jax.jit(agent.init)(jax.random.key(0)).params
-    return worlds.visit_worlds(agent, params, 1, 2, forget_at), agent, params
+    return worlds.visit_worlds(agent, params, 1, 2, forget), agent, params
 
 
 @pytest.mark.slow
@@ -88,11 +88,13 @@ def test_a_visit_is_what_happened():
 
 @pytest.mark.slow
 def test_a_memory_that_is_emptied_acts_otherwise_from_then_on():
-    kept, wiped = visited()[0], visited(20)[0]
+    kept, wiped, often = visited()[0], visited((20,))[0], visited(range(20, 40, 5))[0]
     for name, episodes in kept.items():
-        for one, other in zip(episodes, wiped[name], strict=True):
-            np.testing.assert_array_equal(one.action[:20], other.action[:20])
-            assert np.abs(one.action[20] - other.action[20]).max() > 1e-5
+        for one, once, again in zip(episodes, wiped[name], often[name], strict=True):
+            np.testing.assert_array_equal(one.action[:20], once.action[:20])
+            assert np.abs(one.action[20] - once.action[20]).max() > 1e-5
+            np.testing.assert_array_equal(once.action[:25], again.action[:25])
+            assert np.abs(once.action[25] - again.action[25]).max() > 1e-5
 
 
 @pytest.mark.slow
@@ -121,8 +123,8 @@ def test_watching_and_what_cannot_be_watched(monkeypatch):
         worlds.watch_worlds({"gru": found})
     with pytest.raises(ValueError, match="worlds must be one of 'PointMass', 'CartpoleSwingup'; got 'ReacherEasy'"):
         worlds.watch_worlds({"gru": found}, ["ReacherEasy"])
-    with pytest.raises(ValueError, match="forget_at must be a positive integer; got 0"):
-        worlds.visit_worlds(agent, params, forget_at=0)
+    with pytest.raises(TypeError, match=r"forget must hold steps, such as \(500,\) or range\(0, 1000, 8\); got 500"):
+        worlds.visit_worlds(agent, params, forget=500)
 
 
 def test_other_worlds_and_agents():

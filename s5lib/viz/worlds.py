@@ -1,6 +1,6 @@
 """Worlds of rigid bodies, drawn from what they observe: poses, what an agent sees of them, and what it earns."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -40,7 +40,7 @@ class Visit(NamedTuple):
 
 
 def visit_worlds(
-    agent: Any, params: Any, seed: int = 0, episodes: int = 1, forget_at: int | None = None
+    agent: Any, params: Any, seed: int = 0, episodes: int = 1, forget: Collection[int] = ()
 ) -> dict[str, list[Visit]]:
     """Let a trained agent play episodes in every world of its ``eval_env``, with actions drawn from its policy.
 
@@ -49,7 +49,8 @@ def visit_worlds(
         params: its weights.
         seed: which starts and projections.
         episodes: how many in each world.
-        forget_at: a step before which the memory is emptied in all episodes; None lets it be.
+        forget: steps before which the memory is emptied in all episodes: ``(500,)`` is once, ``range(0, 1000, 8)`` every
+            eighth step.
     Returns:
         Name of a world -> its episodes.
     Raises:
@@ -58,15 +59,16 @@ def visit_worlds(
     env = agent.eval_env
     if not isinstance(env, ManyWorlds):
         raise ValueError(f"agent must play many worlds; got {env}")
+    if not isinstance(forget, Collection) or isinstance(forget, str):
+        raise TypeError(f"forget must hold steps, such as (500,) or range(0, 1000, 8); got {forget!r}")
     count = check_positive_int("episodes", episodes) * len(env.names)
-    forget = None if forget_at is None else check_positive_int("forget_at", forget_at)
     key, key_reset = jax.random.split(jax.random.key(seed))
     obs, state = _reset(env, count, key_reset)
     carry, prepared = agent.network.initial_carry(count), agent.network.apply(params, method="prepare")
     rows, over, lengths = [], np.zeros(count, bool), np.zeros(count, int)
     for t in range(env.horizon):
         key, key_act, key_step = jax.random.split(key, 3)
-        carry, action = _act(agent.network, params, prepared, carry, obs, jnp.full((1, count), t == forget), key_act)
+        carry, action = _act(agent.network, params, prepared, carry, obs, jnp.full((1, count), t in forget), key_act)
         own = [inner(part, PhysicsState).obs for part in state]
         then, state, reward, ended = _step(env, count, key_step, state, action)
         rows.append(jax.device_get((own, obs, action, reward)))
