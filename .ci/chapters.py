@@ -26,6 +26,7 @@ NEEDS = {
     "05-memory-under-ppo": Needs(smoke_minutes=2, cpu_minutes=3, gpu_minutes=6),
     "06-popgym": Needs(cpu_minutes=3, gpu_minutes=8),
     "07-learning-in-context": Needs(smoke_minutes=3, cpu_minutes=6, gpu_minutes=12),
+    "08-many-worlds": Needs("book,physics", smoke_minutes=5, cpu_minutes=8, gpu_minutes=10),
     "environments": Needs(smoke_minutes=2, cpu_minutes=2, gpu_minutes=2),
 }
 
@@ -36,7 +37,7 @@ if importlib.util.find_spec("s5lib") is None:  # install it, and leave the JAX t
     importlib.invalidate_caches()"""
 TELL = """\
 if importlib.util.find_spec("s5lib") is None:
-    raise ModuleNotFoundError("s5lib is not installed. In your copy of the repository: pip install -e '.[{extras}]'")"""
+    raise ModuleNotFoundError("s5lib is not installed. In your copy of the book: pip install -e '.[{extras}]'")"""
 SETUP = """\
 import importlib.util
 import sys

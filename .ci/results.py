@@ -8,6 +8,7 @@ import numpy as np
 from chapters import ROOT
 
 from s5lib import experiments, runs
+from s5lib.envs.worlds import HELD_OUT
 
 PAGE = ROOT / "book/results.md"
 MEMORIES = ("s5", "s5-slow", "s5-wide", "s5-no-resets", "gru", "lstm", "attention", "none")
@@ -68,12 +69,44 @@ def context_table() -> list[str]:
     return lines
 
 
+def spread(scores: np.ndarray) -> str:
+    """The mean over seeds, the lowest and the highest."""
+    return f"{scores.mean():.0f} ({scores.min():.0f} to {scores.max():.0f})"
+
+
+def worlds_table() -> list[str]:
+    """One row a memory of chapter 8: the worlds of training, and those held out."""
+    lines = [
+        "| experiment | seeds | six worlds: mean (lowest to highest) | four held out | processor minutes a run |",
+        "|---|---|---|---|---|",
+    ]
+    for name in (name for name in runs.stored_names() if name.startswith("projected-worlds")):
+        stored = runs.stored(name)
+        trained = np.array([result.final["return_trained"] for result in stored])
+        held_out = np.array([np.mean([result.final[f"return/{world}"] for world in HELD_OUT]) for result in stored])
+        row = [f"`{name}`", len(stored), spread(trained), spread(held_out), f"{minutes(stored):.0f}"]
+        lines.append("| " + " | ".join(map(str, row)) + " |")
+    return lines
+
+
+def world_table() -> list[str]:
+    """One row an experiment on one world of chapter 8."""
+    lines = ["| experiment | seeds | return: mean (lowest to highest) | processor minutes a run |", "|---|---|---|---|"]
+    for name in (name for name in runs.stored_names() if name.startswith("cartpole-swingup")):
+        stored = runs.stored(name)
+        row = [f"`{name}`", len(stored), spread(np.array([result.final["return"] for result in stored]))]
+        lines.append("| " + " | ".join(map(str, [*row, f"{minutes(stored):.1f}"])) + " |")
+    return lines
+
+
 TABLES = {
     "digits": digits_table,
     "memory length": lambda: agents_table([f"memory-length-{length}" for length in experiments.LENGTHS]),
     "hard": lambda: agents_table([*experiments.HARD, "repeat-previous-medium"]),
     "easy": lambda: agents_table(experiments.EASY),
     "in context": context_table,
+    "many worlds": worlds_table,
+    "one world": world_table,
 }
 
 
