@@ -19,14 +19,23 @@ def minutes(stored: list[runs.Result]) -> float:
     return float(np.mean([result.metrics["cpu_time"][-1] for result in stored])) / 60
 
 
+def spread(scores: Sequence[float] | np.ndarray, digits: int) -> str:
+    """The mean over seeds, the lowest and the highest."""
+    return f"{np.mean(scores):.{digits}f} ({min(scores):.{digits}f} to {max(scores):.{digits}f})"
+
+
+def stored_of(*prefixes: str) -> list[tuple[str, list[runs.Result]]]:
+    """The experiments whose names begin so, and their stored runs."""
+    return [(name, runs.stored(name)) for name in runs.stored_names() if name.startswith(prefixes)]
+
+
 def digits_table() -> list[str]:
     """One row an experiment of chapter 4."""
     lines = [
         "| experiment | seeds | parameters | updates | held-out accuracy: mean (each seed) | processor minutes a run |",
         "|---|---|---|---|---|---|",
     ]
-    for name in (name for name in runs.stored_names() if name.startswith(("digits", "packed"))):
-        stored = runs.stored(name)
+    for name, stored in stored_of("digits", "packed"):
         scores = [result.final["accuracy"] for result in stored]
         row = [f"`{name}`", len(stored), f"{stored[0].final['parameters']:.0f}", stored[0].config["num_updates"]]
         row += [f"{np.mean(scores):.3f} ({', '.join(f'{score:.3f}' for score in scores)})", f"{minutes(stored):.1f}"]
@@ -47,8 +56,7 @@ def agents_table(tasks: Sequence[str]) -> list[str]:
         row = [f"`{task}`", f"{steps:.3g}"]
         for memory in memories:
             scores = [result.final["return"] for result in found.get(memory, [])]
-            spread = f" ({min(scores):.2f} to {max(scores):.2f}); {minutes(found[memory]):.1g}" if scores else ""
-            row.append(f"{np.mean(scores):.2f}{spread}" if scores else "")
+            row.append(f"{spread(scores, 2)}; {minutes(found[memory]):.1g}" if scores else "")
         lines.append("| " + " | ".join(row) + " |")
     return lines
 
@@ -59,19 +67,13 @@ def context_table() -> list[str]:
         "| experiment | seeds | 16 trials: mean (lowest to highest) | trial 1 | 13 to 16 | 29 to 32 | processor minutes a run |",
         "|---|---|---|---|---|---|---|",
     ]
-    for name in (name for name in runs.stored_names() if name.startswith("projected-cartpole")):
-        stored = runs.stored(name)
+    for name, stored in stored_of("projected-cartpole"):
         trials = np.array([result.trials for result in stored])
         sums = trials[:, :16].sum(1)
-        row = [f"`{name}`", len(stored), f"{sums.mean():.2f} ({sums.min():.2f} to {sums.max():.2f})"]
+        row = [f"`{name}`", len(stored), spread(sums, 2)]
         row += [f"{trials[:, first:last].mean():.2f}" for first, last in ((0, 1), (12, 16), (28, 32))]
         lines.append("| " + " | ".join(map(str, [*row, f"{minutes(stored):.1f}"])) + " |")
     return lines
-
-
-def spread(scores: np.ndarray) -> str:
-    """The mean over seeds, the lowest and the highest."""
-    return f"{scores.mean():.0f} ({scores.min():.0f} to {scores.max():.0f})"
 
 
 def worlds_table() -> list[str]:
@@ -80,11 +82,10 @@ def worlds_table() -> list[str]:
         "| experiment | seeds | six worlds: mean (lowest to highest) | four held out | processor minutes a run |",
         "|---|---|---|---|---|",
     ]
-    for name in (name for name in runs.stored_names() if name.startswith("projected-worlds")):
-        stored = runs.stored(name)
-        trained = np.array([result.final["return_trained"] for result in stored])
-        held_out = np.array([np.mean([result.final[f"return/{world}"] for world in HELD_OUT]) for result in stored])
-        row = [f"`{name}`", len(stored), spread(trained), spread(held_out), f"{minutes(stored):.0f}"]
+    for name, stored in stored_of("projected-worlds"):
+        trained = [result.final["return_trained"] for result in stored]
+        held_out = [np.mean([result.final[f"return/{world}"] for world in HELD_OUT]) for result in stored]
+        row = [f"`{name}`", len(stored), spread(trained, 0), spread(held_out, 0), f"{minutes(stored):.0f}"]
         lines.append("| " + " | ".join(map(str, row)) + " |")
     return lines
 
@@ -92,9 +93,8 @@ def worlds_table() -> list[str]:
 def world_table() -> list[str]:
     """One row an experiment on one world of chapter 8."""
     lines = ["| experiment | seeds | return: mean (lowest to highest) | processor minutes a run |", "|---|---|---|---|"]
-    for name in (name for name in runs.stored_names() if name.startswith("cartpole-swingup")):
-        stored = runs.stored(name)
-        row = [f"`{name}`", len(stored), spread(np.array([result.final["return"] for result in stored]))]
+    for name, stored in stored_of("cartpole-swingup"):
+        row = [f"`{name}`", len(stored), spread([result.final["return"] for result in stored], 0)]
         lines.append("| " + " | ".join(map(str, [*row, f"{minutes(stored):.1f}"])) + " |")
     return lines
 
