@@ -178,6 +178,7 @@ def _in_context() -> dict[str, PPOConfig]:
         "no-resets": {"resets": False},
         "no-reward": {"previous_reward": False},
         "two-buttons": _env(s5, action_size=None),
+        "one-bit": _env(s5, action_size=None, mirror=True),
         "same-starts": _env(s5, fresh=False),
         "lives-of-trials": _env(s5, trials=16, steps=None),
         "one-return": _env(s5, trials=16, steps=None, own_returns=False),

@@ -137,6 +137,7 @@ def test_players_of_many_worlds_differ_in_their_memory_alone():
         ("no-reward", {"previous_reward": False}),
         ("light-critic", {"vf_coef": 1.0}),
         ("two-buttons", {"env_options": {"action_size": None}}),
+        ("one-bit", {"env_options": {"action_size": None, "mirror": True}}),
         ("same-starts", {"env_options": {"fresh": False}}),
         ("lives-of-trials", {"env_options": {"trials": 16, "steps": None}}),
         ("one-return", {"env_options": {"trials": 16, "steps": None, "own_returns": False}}),
