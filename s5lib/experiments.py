@@ -308,7 +308,7 @@ WEIGHTS = (
     *_DIGITS, "memory-length-128-s5", "memory-length-1024-s5", "repeat-previous-easy-s5", "repeat-previous-easy-none",
     "repeat-previous-hard-s5", "repeat-previous-hard-gru", "projected-cartpole-s5", "projected-cartpole-gru",
     "projected-cartpole-none", "projected-worlds-s5", "projected-worlds-none", "cartpole-swingup-s5-actions",
-    "cartpole-swingup-s5-observations", "cartpole-swingup-s5-held",
+    "cartpole-swingup-s5-observations", "cartpole-swingup-s5-held", "cartpole-swingup-none-actions",
 )  # fmt: skip
 
 
