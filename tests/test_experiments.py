@@ -208,9 +208,7 @@ def test_each_agent_has_the_step_size_that_tuning_chose(suite, tasks):
         assert config.lr == trials["chosen"]["lr"] == experiments.AGENT_TRIALS[int(np.argmax(trials["score"]))]
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in experiments.names("projected-worlds") if name in experiments.tuning()]
-)
+@pytest.mark.parametrize("name", experiments.names("projected-worlds"))
 def test_many_worlds_take_the_smallest_step_near_the_best(name):
     trials = experiments.tuning()[name]
     rates, scores = [trial["lr"] for trial in trials["trials"]], np.array(trials["score"])
