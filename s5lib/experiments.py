@@ -224,9 +224,7 @@ def _many() -> dict[str, PPOConfig]:
     found["cartpole-swingup-s5-held"] = dataclasses.replace(
         swingup, **_env(swingup, repeats=4), total_steps=3_000_000, vf_coef=0.02
     )
-    for project in ("actions", "both"):
-        found[f"cartpole-swingup-none-{project}"] = _alone("none", "CartpoleSwingup", project=project)
-    levers = found["cartpole-swingup-none-actions"]
+    levers = found["cartpole-swingup-none-actions"] = _alone("none", "CartpoleSwingup", project="actions")
     found["cartpole-swingup-none-no-last-action"] = dataclasses.replace(
         levers, previous_action=False, previous_reward=False
     )
