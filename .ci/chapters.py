@@ -26,7 +26,7 @@ NEEDS = {
     "05-memory-under-ppo": Needs(smoke_minutes=2, cpu_minutes=3, gpu_minutes=6),
     "06-popgym": Needs(cpu_minutes=3, gpu_minutes=8),
     "07-learning-in-context": Needs(smoke_minutes=3, cpu_minutes=6, gpu_minutes=12),
-    "08-many-worlds": Needs("book,physics", smoke_minutes=5, cpu_minutes=8, gpu_minutes=10),
+    "08-many-worlds": Needs("book,physics", smoke_minutes=4, cpu_minutes=6, gpu_minutes=10),
     "environments": Needs(smoke_minutes=2, cpu_minutes=2, gpu_minutes=2),
 }
 
