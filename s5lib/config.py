@@ -3,7 +3,7 @@
 import difflib
 import importlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -139,3 +139,26 @@ def require(module: str, extra: str) -> Any:
         raise ImportError(
             f"{module.split('.')[0]} is not installed; install it with: pip install 's5lib[{extra}]'"
         ) from error
+
+
+def moved(module: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
+    """Make the ``__getattr__`` of a module some of whose names live elsewhere now: their old paths go on working.
+
+    Nothing is imported before a name is asked for, so a module may pass on what stands below it.
+
+    Args:
+        module: the module's own name.
+        homes: name -> the module that it lives in.
+    Returns:
+        A function to assign to ``__getattr__`` at the module's end.
+    Example:
+        >>> moved("here", {"zoh": "s5lib.discretize"})("zoh").__module__
+        's5lib.discretize'
+    """
+
+    def find(name: str) -> Any:
+        if name not in homes:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(homes[name]), name)
+
+    return find
