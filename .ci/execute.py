@@ -2,8 +2,9 @@
 
     python .ci/execute.py [--budget smoke] [--jobs 2] [--force] [01-hippo ...]
 
-The executed copies go to _build/executed/<budget>/. A chapter runs again only when its code, the budget, JAX's or Python's version,
-a stored result or a module of s5lib that it reaches has changed; changed text alone is taken over without running anything.
+The executed copies go to _build/executed/<budget>/. A chapter runs again only when its code, the budget, JAX's or Python's
+version, a stored result that it reads or a module of s5lib that it reaches has changed; changed text alone is taken over without
+running anything.
 """
 
 import argparse
@@ -31,7 +32,8 @@ import json as _json, platform as _platform, resource as _resource, sys as _sys,
 _peak = _resource.getrusage(_resource.RUSAGE_SELF).ru_maxrss / (2**20 if _sys.platform == "darwin" else 2**10)
 print(_json.dumps({"python": _platform.python_version(), "jax": _jax.__version__, "flax": _flax.__version__,
     "s5lib": _s5lib.__version__, "device": _jax.devices()[0].device_kind, "budget": _s5lib.budget(), "peak_mb": round(_peak),
-    **{_name: _s5lib.runs.provenance()[_name] for _name in ("processor", "cores")}}))
+    "read": _s5lib.records.files_read(),
+    **{_name: _s5lib.records.provenance()[_name] for _name in ("processor", "cores")}}))
 """
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -41,14 +43,22 @@ def code_cells(notebook) -> list:
 
 
 def cache_key(notebook, budget: str) -> str:
-    """Hash all that a chapter's outputs depend on."""
+    """Hash all that a chapter's outputs depend on, but for the stored results that it reads: a run tells which those are."""
     sources = [cell.source for cell in code_cells(notebook)]
     digest = hashlib.sha256(json.dumps([sources, budget, version("jax"), platform.python_version()]).encode())
-    for stored in sorted((ROOT / "book/results").rglob("*")):
-        if stored.is_file():
-            digest.update(stored.name.encode() + stored.read_bytes())
     for module in sorted(reached_modules("\n".join(sources))):
         digest.update(code_hash(module).encode())
+    return digest.hexdigest()
+
+
+def results_hash(names: list[str]) -> str:
+    """Hash the stored results of these names; of one with a star, which files there are."""
+    digest, folder = hashlib.sha256(), ROOT / "book/results"
+    for name in names:
+        found = sorted(folder.glob(name))
+        digest.update(json.dumps([name, [path.name for path in found]]).encode())
+        if "*" not in name:
+            digest.update(b"".join(path.read_bytes() for path in found))
     return digest.hexdigest()
 
 
@@ -123,10 +133,11 @@ def execute(path: pathlib.Path, budget: str, force: bool = False) -> bool:
     key = cache_key(source, budget)
     if target.exists() and not force:
         old = nbformat.read(target, as_version=4)
-        if old.metadata.get("s5lib", {}).get("key") == key:
+        made = old.metadata.get("s5lib", {})
+        if made.get("key") == key and made["results"] == results_hash(made["read"]):
             merge_text(source, old, target)
             print(
-                f"{path.stem}: nothing changed that its outputs depend on; kept the run of {old.metadata.s5lib.date}",
+                f"{path.stem}: nothing changed that its outputs depend on; kept the run of {made.date}",
                 flush=True,
             )
             return True
@@ -148,7 +159,8 @@ def execute(path: pathlib.Path, budget: str, force: bool = False) -> bool:
     for cell in source.cells:
         tidy(cell)
     source.cells.append(nbformat.v4.new_markdown_cell(stamp(facts, seconds), id="stamp"))
-    source.metadata["s5lib"] = {"key": key, "seconds": round(seconds, 1), "date": time.strftime("%Y-%m-%d"), **facts}
+    made = {"key": key, "results": results_hash(facts["read"])}
+    source.metadata["s5lib"] = {**made, "seconds": round(seconds, 1), "date": time.strftime("%Y-%m-%d"), **facts}
     target.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(source, target)
     print(f"{path.stem}: done in {seconds:.0f} s, peak memory {facts['peak_mb']} MB", flush=True)

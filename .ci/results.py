@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 from chapters import ROOT
 
-from s5lib import experiments, runs
+from s5lib import experiments, records
 from s5lib.envs.worlds import HELD_OUT
 
 PAGE = ROOT / "book/results.md"
 MEMORIES = ("s5", "s5-slow", "s5-wide", "s5-no-resets", "gru", "lstm", "attention", "none")
 
 
-def minutes(stored: list[runs.Result]) -> float:
+def minutes(stored: list[records.Result]) -> float:
     """Processor minutes that a run took, on average."""
     return float(np.mean([result.metrics["cpu_time"][-1] for result in stored])) / 60
 
@@ -24,9 +24,9 @@ def spread(scores: Sequence[float] | np.ndarray, digits: int) -> str:
     return f"{np.mean(scores):.{digits}f} ({min(scores):.{digits}f} to {max(scores):.{digits}f})"
 
 
-def stored_of(*prefixes: str) -> list[tuple[str, list[runs.Result]]]:
+def stored_of(*prefixes: str) -> list[tuple[str, list[records.Result]]]:
     """The experiments whose names begin so, and their stored runs."""
-    return [(name, runs.stored(name)) for name in runs.stored_names() if name.startswith(prefixes)]
+    return [(name, records.stored(name)) for name in records.stored_names() if name.startswith(prefixes)]
 
 
 def digits_table() -> list[str]:
@@ -45,11 +45,11 @@ def digits_table() -> list[str]:
 
 def agents_table(tasks: Sequence[str]) -> list[str]:
     """One row a task, one column a memory: mean return over the seeds, the lowest and the highest; minutes of a run."""
-    stored = set(runs.stored_names())
+    stored = set(records.stored_names())
     memories = [memory for memory in MEMORIES if any(f"{task}-{memory}" in stored for task in tasks)]
     lines = ["| task | million steps | " + " | ".join(memories) + " |", "|---|---|" + "---|" * len(memories)]
     for task in tasks:
-        found = {memory: runs.stored(f"{task}-{memory}") for memory in memories if f"{task}-{memory}" in stored}
+        found = {memory: records.stored(f"{task}-{memory}") for memory in memories if f"{task}-{memory}" in stored}
         if not found:
             continue
         steps = next(iter(found.values()))[0].config["total_steps"] / 1e6

@@ -129,7 +129,7 @@ def main() -> None:
         return
 
     from s5lib.envs import env_names
-    from s5lib.runs import provenance
+    from s5lib.records import provenance
 
     names = options.names or env_names()
     repetitions = str(options.repetitions)

@@ -85,6 +85,6 @@ def machine() -> str:
     """Processor and versions, in one line."""
     import jax
 
-    from s5lib.runs import provenance
+    from s5lib.records import provenance
 
     return f"{provenance()['processor']}, jax {jax.__version__}, CPU, float32"

@@ -166,7 +166,7 @@ def main() -> None:
         pin(options.worker)
         print(json.dumps(measure(lengths, options.repetitions)))
         return
-    from s5lib.runs import provenance
+    from s5lib.records import provenance
 
     page = [
         f"# The scan, measured\n\nWritten by `make bench` on {time.strftime('%Y-%m-%d')}: {provenance()['processor']}.\n"

@@ -16,8 +16,10 @@ chapter  module         what it holds
 4        supervised     the digits read pixel by pixel, packed sequences, loss and fit
 5        ppo            proximal policy optimisation with a memory
 all      config         the budget in force, the Experiment record
+all      records        whose run it was, where and how it went; the stored runs
+all      progress       how far a run is: a bar, and TensorBoard's files
 all      checkpoints    a run's folder: whose run, its metrics, its checkpoints
-all      runs           training outside jit: progress, early stop, resume; stored runs
+all      runs           training outside jit: early stop, resume
 all      stats          interquartile mean, bootstrap intervals, normalised scores
 all      experiments    named experiments: a config per budget and the number to expect
 all      viz            figure style, state heat maps, unit disc, explore()
@@ -45,6 +47,8 @@ _PUBLIC = {
     "networks": ["ActorCritic"],
     "supervised": [],
     "ppo": ["PPOConfig", "gae", "ppo_loss"],
+    "records": [],
+    "progress": [],
     "checkpoints": [],
     "runs": [],
     "experiments": [],

@@ -12,7 +12,9 @@ from typing import Any
 
 import jax
 
-__all__ = ["RunFolder", "RunFolderError", "read_identity", "restore", "write"]
+from s5lib.records import differences, write
+
+__all__ = ["RunFolder", "RunFolderError", "read_identity", "restore"]
 
 
 class RunFolderError(ValueError):
@@ -24,7 +26,7 @@ class RunFolder:
 
     Args:
         out: the folder; made if missing.
-        identity: whose run it is: a dict with "seed", "config" (a dict) and "s5lib" (the version).
+        identity: whose run it is, as ``records.identity`` has it.
         resume: go on with the run that is there; False removes it first.
     Raises:
         RunFolderError: the folder holds another run, or files that are no run's.
@@ -191,21 +193,6 @@ def restore(path: str | os.PathLike, state: Any) -> tuple[Any, int]:
     return state, done
 
 
-def write(path: pathlib.Path, text: str) -> None:
-    """Write a file so that it is at all times either the old one or the new one.
-
-    Args:
-        path: the file.
-        text: what it shall hold.
-    """
-    fresh = path.with_name(path.name + ".new")
-    with open(fresh, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(fresh, path)
-
-
 def _newest(path: pathlib.Path, state: Any, rows: int | None = None) -> tuple[Any, int]:
     """Restore the newest checkpoint that can be read and whose updates are all among the ``rows`` of the metrics."""
     import orbax.checkpoint as ocp
@@ -249,13 +236,8 @@ def _same_form(path: pathlib.Path, identity: dict[str, Any], state: Any) -> None
 
 
 def _same_run(path: pathlib.Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
-    old, new = ({"seed": run["seed"], **json.loads(json.dumps(run["config"]))} for run in (found, wanted))
-    if old != new:
-        changed = [
-            f"{key}: {old.get(key)!r} there, {new.get(key)!r} now"
-            for key in {**old, **new}
-            if old.get(key) != new.get(key)
-        ]
+    apart = differences(found, wanted)
+    if apart:
         raise RunFolderError(
-            f"{path} holds another run ({'; '.join(changed)}). Choose another out, or resume=False to replace it"
+            f"{path} holds another run ({'; '.join(apart)}). Choose another out, or resume=False to replace it"
         )

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import jax
 import numpy as np
 
-from s5lib import checkpoints, experiments, runs
+from s5lib import checkpoints, experiments, records, runs
 from s5lib.config import BUDGETS, check_choice, check_positive_int, did_you_mean, require
 from s5lib.config import budget as budget_in_force
 from s5lib.ppo import PPOConfig
@@ -288,12 +288,12 @@ def _value(name: str, now: Any, text: str) -> Any:
 
 def _evaluate(what: str, episodes: int, seed: int) -> None:
     path = pathlib.Path(what).expanduser()
-    stored = runs.stored_names()
+    stored = records.stored_names()
     if path.is_dir():
         described = checkpoints.read_identity(path)
         seed, name = described["seed"], str(path)
     elif what in stored:
-        described = {"config": runs.stored(what)[0].config}
+        described = {"config": records.stored(what)[0].config}
         name = what
     else:
         raise Mistake(
@@ -309,7 +309,7 @@ def _evaluate(what: str, episodes: int, seed: int) -> None:
         learner = config.make()
         state = jax.jit(learner.init)(jax.random.key(seed))
         if not path.is_dir():
-            state = _with_params(state, runs.load(what))
+            state = _with_params(state, records.load(what))
     if path.is_dir():
         state, done = checkpoints.restore(path, state)
         name = f"{path} after {done:,} of {config.num_updates:,} updates"

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from s5lib import runs, stats
+from s5lib import records, runs, stats
 from s5lib.config import BUDGETS, Experiment, check_choice
 from s5lib.config import budget as budget_in_force
 from s5lib.envs import describe
@@ -354,7 +354,7 @@ def get(name: str, budget: str | None = None) -> Experiment:
         small = _smoke_digits(config) if digits else _smoke_agent(config)
         return Experiment(name, budget, small, metric, None, "no number: too short to learn")
     if budget == "cpu" or digits:
-        scores = [result.final[metric] for result in runs.stored(name)] if name in runs.stored_names() else []
+        scores = [result.final[metric] for result in records.stored(name)] if records.is_stored(name) else []
         source = f"measured: mean of {len(scores)} stored runs, cpu budget"
         return Experiment(name, budget, config, metric, float(np.mean(scores)) if scores else None, source)
     if budget == "gpu":
@@ -483,7 +483,7 @@ def tune(name: str, out: str | os.PathLike, progress: bool = True) -> dict[str, 
             config = dataclasses.replace(_CPU[task], **trial, **({"validation": True} if digits else {}))
             if name.startswith("projected"):
                 config = dataclasses.replace(config, total_steps=TUNING_STEPS)
-            folder = pathlib.Path(out) / f"tune-{task}-{runs.config_hash(config)}"
+            folder = pathlib.Path(out) / f"tune-{task}-{records.config_hash(config)}"
             try:
                 found.append(
                     _tuning_score(runs.train(config, seed, folder, progress=progress, label=f"{task} {trial}"))
@@ -499,9 +499,9 @@ def tune(name: str, out: str | os.PathLike, progress: bool = True) -> dict[str, 
         "chosen": trials[int(np.argmax(np.array(scores) >= near * max(scores)))],
         "seed": seed,
     }
-    path = runs.results_folder() / "tuning.json"
+    path = records.results_folder() / "tuning.json"
     log = {**(tuning() if path.exists() else {}), name: record}
-    path.write_text(json.dumps(log, indent=1, sort_keys=True) + "\n")
+    records.write(path, json.dumps(log, indent=1, sort_keys=True) + "\n")
     return record
 
 
@@ -519,7 +519,7 @@ def _tuning_score(result: runs.Result) -> float:
 
 def tuning() -> dict[str, Any]:
     """Return all tuning trials: for each name, the trials and their scores."""
-    return json.loads((runs.results_folder() / "tuning.json").read_text())
+    return records.measurements("tuning")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -538,17 +538,18 @@ def main(arguments: list[str] | None = None) -> None:
         return
     for name in _chosen(chosen.names):
         experiment = get(name, "cpu")
-        wanted = runs.config_hash(experiment.config)
-        stored = runs.stored(name) if name in runs.stored_names() else []
-        done = {result.seed for result in stored if result.provenance["hash"] == wanted}
-        learner = experiment.config.make()
+        wanted, learner = records.config_hash(experiment.config), experiment.config.make()
+        ran_in = records.environments(learner)
+        stored = records.stored(name) if records.is_stored(name) else []
+        same = [result for result in stored if (result.provenance["hash"], result.environments) == (wanted, ran_in)]
+        done = {result.seed for result in same}
         for seed in chosen.seeds:
             if seed in done:
                 print(f"{name} seed {seed}: stored already")
                 continue
             out = pathlib.Path(chosen.out) / f"{name}-{wanted}-seed{seed}"
             result = run(name, seed, "cpu", out, learner=learner)
-            path = runs.store(name, "cpu", result, weights=name in WEIGHTS)
+            path = records.store(name, "cpu", result, weights=name in WEIGHTS)
             print(f"{name} seed {seed}: {result.final}, {result.wall_time:.0f} s -> {path}", flush=True)
 
 

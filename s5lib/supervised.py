@@ -299,7 +299,7 @@ def make_classifier(config: DigitsConfig) -> Classifier:
     Args:
         config: says which memory, and its sizes.
     Returns:
-        A Classifier; its parameters are drawn by ``make(config).init``, and stored ones are read by ``runs.load``.
+        A Classifier; its parameters are drawn by ``make(config).init``, and stored ones are read by ``records.load``.
     Example:
         >>> type(make_classifier(DigitsConfig(memory="gru")).memory).__name__
         'GRU'

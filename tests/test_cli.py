@@ -10,7 +10,7 @@ import tomllib
 
 import pytest
 
-from s5lib import cli, experiments, runs
+from s5lib import cli, experiments, records, runs
 from s5lib.ppo import PPOConfig
 from s5lib.supervised import DigitsConfig
 
@@ -88,7 +88,7 @@ def test_train_and_eval_the_digits(run, tmp_path):
     assert code == 2 and "--episodes is for agents; here is scored on all of its held-out data" in err
     code, out, _ = run("eval", "digits-gru")
     assert code == 0 and out.startswith("digits-gru: ")
-    stored = runs.stored("digits-gru")[0].final["accuracy"]
+    stored = records.stored("digits-gru")[0].final["accuracy"]
     assert float(re.search(r"accuracy ([\d.]+)", out).group(1)) == pytest.approx(stored, abs=0.004)
 
 

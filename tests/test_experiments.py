@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from jax import export
 
-from s5lib import experiments, ppo, runs
+from s5lib import experiments, ppo, records
 from s5lib.config import BUDGETS, Experiment
 from s5lib.envs import describe, worlds
 from s5lib.envs.popgym import FAMILIES
@@ -23,8 +23,8 @@ MEMORIES = ("s5", "gru", "lstm", "attention", "none")
 CHAINS = [f"memory-length-{length}" for length in experiments.LENGTHS]
 DIGITS = ("digits-gru", "digits-s5", "packed-gru", "packed-s5", "packed-s5-no-resets")
 CONTEXT = "projected-cartpole"
-MANY = [name for name in runs.stored_names() if name.startswith("projected-worlds")]
-STORED = sorted(path.name for path in runs.results_folder().glob("*.seed*.json"))
+MANY = [name for name in records.stored_names() if name.startswith("projected-worlds")]
+STORED = records.stored_names()
 
 
 def kebab(name):
@@ -32,7 +32,8 @@ def kebab(name):
 
 
 def record(name):
-    return json.loads((runs.results_folder() / name).read_text())
+    """The lines of an experiment's file: what was run, and its seeds."""
+    return [json.loads(line) for line in (records.results_folder() / f"{name}.jsonl").read_text().splitlines()]
 
 
 @pytest.mark.parametrize("budget", BUDGETS)
@@ -333,19 +334,27 @@ def test_on_cuda_s5_reads_a_rollout_without_a_loop_over_time(memory):
 
 # ---------------------------------------------------------------------------------------------- stored runs
 def test_stored_seeds_have_no_gaps():
-    assert set(DIGITS) <= set(runs.stored_names()) <= set(experiments.names())
-    for name in runs.stored_names():
-        seeds = [result.seed for result in runs.stored(name)]
+    assert set(DIGITS) <= set(records.stored_names()) <= set(experiments.names())
+    for name in records.stored_names():
+        seeds = [result.seed for result in records.stored(name)]
         assert seeds == list(range(len(seeds))) and len(seeds) == 5
 
 
 @pytest.mark.parametrize("name", STORED)
-def test_a_stored_run_is_of_todays_config_and_says_where_it_comes_from(name):
-    run = record(name)
-    experiment = experiments.get(run["name"], run["budget"])
-    assert run["hash"] == runs.config_hash(experiment.config)
-    wanted = {"class": type(experiment.config).__name__, **dataclasses.asdict(experiment.config)}
-    assert run["config"] == json.loads(json.dumps(wanted))
+def test_stored_runs_are_of_todays_config_and_say_where_they_come_from(name):
+    head, *seeds = record(name)
+    experiment = experiments.get(name, head["budget"])
+    assert head["name"] == name and head["hash"] == records.config_hash(experiment.config)
+    now = records.identity(experiment.config, 0, experiment.config.make())
+    assert records.differences({"seed": 0, **head}, now) == []
+    for run in seeds:
+        check_stored(experiment, run)
+    assert ("weights" in seeds[0]) == (name in experiments.WEIGHTS)
+    size = (records.results_folder() / f"{name}.jsonl").stat().st_size
+    assert size < len(seeds) * (50_000 if experiment.metric == "accuracy" else 16_000)
+
+
+def check_stored(experiment, run):
     assert {"versions", "processor", "cores", "device", "commit"} <= set(run["provenance"])
     lengths = {len(values) for values in run["metrics"].values()}
     assert len(lengths) == 1 and lengths.pop() <= 200
@@ -363,13 +372,12 @@ def test_a_stored_run_is_of_todays_config_and_says_where_it_comes_from(name):
             experiment.config.env, **dict(experiment.config.env_options + experiment.config.eval_env_options)
         )
         assert run["final"]["return"] <= about.best_return + 4 * run["final"]["return_se"] + 0.02
-    assert (runs.results_folder() / name).stat().st_size < (50_000 if experiment.metric == "accuracy" else 16_000)
 
 
 @pytest.mark.parametrize("name", DIGITS)
 def test_the_number_to_expect_is_the_mean_of_the_stored_seeds(name):
     found = experiments.get(name, "cpu")
-    assert found.expected == pytest.approx(np.mean([result.final["accuracy"] for result in runs.stored(name)]))
+    assert found.expected == pytest.approx(np.mean([result.final["accuracy"] for result in records.stored(name)]))
     assert found.source == "measured: mean of 5 stored runs, cpu budget"
 
 
@@ -378,14 +386,14 @@ def test_stored_readers_of_digits_score_what_was_stored(name):
     learner = make(experiments.get(name, "cpu").config)
     shapes = jax.eval_shape(learner.init, jax.random.key(0))
     scores = learner.evaluate(shapes._replace(params=loaded(name, shapes)))
-    for metric, value in runs.stored(name)[0].final.items():
+    for metric, value in records.stored(name)[0].final.items():
         assert scores[metric] == pytest.approx(value, abs=0.004)
 
 
 def loaded(name, shapes):
     """The stored weights, of the shapes that today's network has."""
-    assert (runs.results_folder() / f"{name}.npz").stat().st_size <= 1_000_000
-    params = runs.load(name)
+    assert (records.results_folder() / f"{name}.npz").stat().st_size <= 1_000_000
+    params = records.load(name)
     jax.tree.map(
         lambda want, got: np.testing.assert_equal((want.shape, want.dtype), (got.shape, got.dtype)),
         shapes.params,
@@ -396,7 +404,7 @@ def loaded(name, shapes):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", [name for name in experiments.WEIGHTS if name not in (*DIGITS, *MANY) and name in runs.stored_names()]
+    "name", [name for name in experiments.WEIGHTS if name not in (*DIGITS, *MANY) and name in records.stored_names()]
 )
 def test_stored_agents_score_what_was_stored(name):
     final, stored = played(dataclasses.replace(experiments.get(name, "cpu").config, eval_episodes=256), name)
@@ -420,7 +428,7 @@ def played(config, name):
     agent = ppo.make(config)
     shapes = jax.eval_shape(agent.init, jax.random.key(0))
     play = jax.jit(lambda params: agent.evaluate(shapes.replace(params=params, key=jax.random.key(1))))
-    return play(loaded(name, shapes)), runs.stored(name)[0].final
+    return play(loaded(name, shapes)), records.stored(name)[0].final
 
 
 @pytest.mark.slow
@@ -436,7 +444,7 @@ def test_one_update_of_stored_configs_still_runs(name):
 
 def test_the_claims_of_the_stored_runs_hold():
     def mean(name, metric="accuracy"):
-        return np.mean([result.final[metric] for result in runs.stored(name)])
+        return np.mean([result.final[metric] for result in records.stored(name)])
 
     assert mean("digits-s5") >= 0.97
     assert mean("packed-s5") - mean("packed-s5", "accuracy_resets_hidden") >= 0.2
@@ -447,7 +455,7 @@ def test_what_is_claimed_of_learning_in_context():
     """Above the paper's S5, better over the first trials, and no loss to trial 32."""
 
     def trials(name):
-        return np.array([run.trials for run in runs.stored(f"{CONTEXT}-{name}")])
+        return np.array([run.trials for run in records.stored(f"{CONTEXT}-{name}")])
 
     s5 = trials("s5")
     assert s5[:, :16].sum(1).mean() >= 6.83
@@ -456,14 +464,14 @@ def test_what_is_claimed_of_learning_in_context():
     )
     mean = s5.mean(0)
     assert mean[3:8].mean() > mean[0] and mean[28:].mean() > 0.9 * mean[12:16].mean()
-    assert all("trial_return" in run.metrics for run in runs.stored(f"{CONTEXT}-s5"))
+    assert all("trial_return" in run.metrics for run in records.stored(f"{CONTEXT}-s5"))
 
 
 def test_what_is_claimed_of_many_worlds():
     """Every seed of S5 earns more, on the mean of six worlds, than any with another memory or with none."""
 
     def trained(memory):
-        return [run.final["return_trained"] for run in runs.stored(f"projected-worlds-{memory}")]
+        return [run.final["return_trained"] for run in records.stored(f"projected-worlds-{memory}")]
 
     assert min(trained("s5")) > max(*trained("lstm"), *trained("gru"), *trained("none"))
 
@@ -472,7 +480,7 @@ def test_what_is_claimed_of_many_worlds():
 def test_levers_are_found_out_in_the_episode():
     """Behind projected levers reward rises as the episode goes on, and falls where the memory is emptied."""
     name = "cartpole-swingup-s5-actions"
-    agent, weights = experiments.get(name, "cpu").config.make(), runs.load(name)
+    agent, weights = experiments.get(name, "cpu").config.make(), records.load(name)
 
     def course(forget):
         """Mean reward of a step before step 250, from 400 to 500 and from 550 to 650."""
@@ -491,11 +499,11 @@ def test_the_command_stores_a_run_once(name, weights, tmp_path, monkeypatch, cap
     smoke["repeat-previous-easy-gru"] = experiments.get("repeat-previous-easy-gru", "smoke").config
     monkeypatch.setattr(experiments, "_CPU", smoke)
     (tmp_path / "results").mkdir()
-    monkeypatch.setattr(runs, "results_folder", lambda: tmp_path / "results")
+    monkeypatch.setattr(records, "results_folder", lambda: tmp_path / "results")
     monkeypatch.setenv("S5LIB_BUILD", "1")
     experiments.main([name, "--seeds", "0", "--out", str(tmp_path / "out")])
     files = sorted(path.name for path in (tmp_path / "results").iterdir())
-    assert files == [f"{name}.npz"] * weights + [f"{name}.seed0.json"]
+    assert files == [f"{name}.jsonl"] + [f"{name}.npz"] * weights
     capsys.readouterr()
     experiments.main([name, "--seeds", "0", "--out", str(tmp_path / "out")])
     assert capsys.readouterr().out == f"{name} seed 0: stored already\n"
@@ -512,7 +520,7 @@ def test_the_command_takes_the_beginning_of_names(monkeypatch):
 def test_tuning_records_every_trial(tmp_path, monkeypatch):
     monkeypatch.setattr(experiments, "_CPU", {n: experiments.get(n, "smoke").config for n in experiments.names()})
     monkeypatch.setattr(experiments, "AGENT_TRIALS", (1e-3, 2e-3))
-    monkeypatch.setattr(runs, "results_folder", lambda: tmp_path)
+    monkeypatch.setattr(records, "results_folder", lambda: tmp_path)
     found = experiments.tune("memory-length-none", tmp_path / "out", progress=False)
     assert found["chosen"] in found["trials"] and len(found["score"]) == 2 and found["seed"] == experiments.TUNING_SEED
     assert experiments.tuning()["memory-length-none"]["score"] == found["score"]
@@ -523,6 +531,6 @@ def test_tuning_goes_on_where_a_run_diverges(tmp_path, monkeypatch):
     monkeypatch.setattr(experiments, "_CPU", {f"{CONTEXT}-none": config})
     monkeypatch.setattr(experiments, "TUNING_STEPS", 256)
     monkeypatch.setattr(experiments, "AGENT_TRIALS", (1e30, 1e-3))
-    monkeypatch.setattr(runs, "results_folder", lambda: tmp_path)
+    monkeypatch.setattr(records, "results_folder", lambda: tmp_path)
     found = experiments.tune(f"{CONTEXT}-none", tmp_path / "out", progress=False)
     assert found["score"][0] == 0 < found["score"][1] and found["chosen"] == {"lr": 1e-3}

@@ -8,7 +8,7 @@ import pytest
 PACKAGE = pathlib.Path(__file__).resolve().parents[1] / "s5lib"
 ORDER = [
     "config", "hippo", "discretize", "scan", "s5", "memory", "distributions", "envs", "networks", "supervised", "ppo", "replay",
-    "amago", "parallel", "checkpoints", "runs", "stats", "experiments", "viz", "checks", "cli", "__main__",
+    "amago", "parallel", "records", "progress", "checkpoints", "runs", "stats", "experiments", "viz", "checks", "cli", "__main__",
 ]  # fmt: skip
 EVERYWHERE = {"jax", "flax", "optax", "numpy", "scipy"}  # JAX itself brings scipy
 FIGURES = {"matplotlib", "IPython", "ipywidgets"}

@@ -1,5 +1,7 @@
 """When a chapter runs again: its own key, not only its code cells."""
 
+import shutil
+
 import nbformat
 import pytest
 
@@ -60,13 +62,45 @@ def test_key_depends_on_code_and_budget_not_on_text():
     assert execute.cache_key(book, "smoke") != key
 
 
-def test_key_sees_stored_results(tmp_path, monkeypatch):
-    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1 + 1")])
+def test_only_the_results_that_a_chapter_reads_run_it_again(tmp_path, monkeypatch):
     monkeypatch.setattr(execute, "ROOT", tmp_path)
-    (tmp_path / "book/results").mkdir(parents=True)
-    key = execute.cache_key(book, "smoke")
-    (tmp_path / "book/results/run.json").write_text("{}")
-    assert execute.cache_key(book, "smoke") != key
+    folder = tmp_path / "book/results"
+    folder.mkdir(parents=True)
+    (folder / "one.jsonl").write_text("{}")
+    named, missing, listing = (execute.results_hash([name]) for name in ("one.jsonl", "two.jsonl", "*.jsonl"))
+    (folder / "two.jsonl").write_text("{}")
+    assert execute.results_hash(["one.jsonl"]) == named
+    assert execute.results_hash(["two.jsonl"]) != missing and execute.results_hash(["*.jsonl"]) != listing
+    (folder / "one.jsonl").write_text("{ }")
+    assert execute.results_hash(["one.jsonl"]) != named
+
+
+READER = """
+from s5lib import experiments, records
+experiments.get("digits-s5", "cpu")
+records.load("digits-s5")
+records.measurements("tuning")
+print("more" if records.is_stored("no-such-run") else "none")
+"""
+
+
+def test_a_run_tells_which_results_it_read_and_is_kept_until_they_change(tmp_path, monkeypatch):
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(READER)])
+    nbformat.write(book, tmp_path / "book.ipynb")
+    shutil.copytree(ROOT / "book/results", tmp_path / "book/results")
+    monkeypatch.setattr(execute, "ROOT", tmp_path)
+    monkeypatch.setattr(execute, "cache_key", lambda notebook, budget: "k")
+
+    def run():
+        assert execute.execute(tmp_path / "book.ipynb", "smoke")
+        return nbformat.read(tmp_path / "_build/executed/smoke/book.ipynb", as_version=4).metadata["s5lib"]
+
+    first = run()
+    assert first["read"] == ["digits-s5.jsonl", "digits-s5.npz", "no-such-run.jsonl", "tuning.json"]
+    (tmp_path / "book/results/digits-gru.jsonl").write_text("other")
+    assert run() == first
+    (tmp_path / "book/results/tuning.json").write_text("{}")
+    assert run()["results"] != first["results"]
 
 
 def test_new_text_takes_over_old_outputs(tmp_path):
