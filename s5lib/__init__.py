@@ -13,6 +13,8 @@ chapter  module         what it holds
 5        distributions  what a policy draws its actions from: one choice, several, or real numbers
 5-8      envs           the POPGym suite and bsuite's memory chain in JAX, wrappers, vectorize; trials and projections
 5        networks       the agent's network: encoder, memory, actor and critic
+5        acting         one step of a policy, or whole episodes, with weights that stay as they are
+5        returns        from rewards to advantages
 4        supervised     the digits read pixel by pixel, packed sequences, loss and fit
 5        ppo            proximal policy optimisation with a memory
 all      config         the budget in force, the Experiment record
@@ -45,8 +47,10 @@ _PUBLIC = {
     "distributions": ["Categorical", "DiagNormal", "MultiCategorical"],
     "envs": [],
     "networks": ["ActorCritic"],
+    "acting": ["act"],
+    "returns": ["gae"],
     "supervised": [],
-    "ppo": ["PPOConfig", "gae", "ppo_loss"],
+    "ppo": ["PPOConfig", "ppo_loss"],
     "records": [],
     "progress": [],
     "checkpoints": [],

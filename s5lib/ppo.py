@@ -13,6 +13,7 @@ import numpy as np
 import optax
 from flax import struct
 
+from s5lib.acting import episodes
 from s5lib.config import check_positive_int, is_concrete
 from s5lib.envs import EpisodeStatistics, PreviousAction, vectorize
 from s5lib.envs import make as make_env
@@ -20,8 +21,9 @@ from s5lib.envs.base import check_vectors, rarely
 from s5lib.envs.worlds import ManyWorlds, check_share
 from s5lib.memory import make_memory
 from s5lib.networks import ActorCritic
+from s5lib.returns import gae
 
-__all__ = ["Agent", "Hypers", "PPOConfig", "PPOState", "Rollout", "gae", "make", "ppo_loss"]
+__all__ = ["Agent", "Hypers", "PPOConfig", "PPOState", "Rollout", "make", "ppo_loss"]
 
 
 class Hypers(NamedTuple):
@@ -196,40 +198,6 @@ class PPOState(struct.PyTreeNode):
     hypers: Hypers
     update: jax.Array
     latest: dict[str, jax.Array]  # mean returns of the episodes, and trials, that ended last
-
-
-def gae(
-    reward: jax.Array, value: jax.Array, next_value: jax.Array, ended: jax.Array, gamma: Any, gae_lambda: Any
-) -> jax.Array:
-    r"""Generalised advantage estimation.
-
-    ``delta[t] = reward[t] + gamma * next_value[t] - value[t]`` and
-    ``advantage[t] = delta[t] + gamma * gae_lambda * where(ended[t], 0, advantage[t + 1])``.
-
-    Args:
-        reward: (T, ...), of the action at t.
-        value: (T, ...), V(obs[t]).
-        next_value: (T, ...), the value of what follows the action at t: V(obs[t + 1]) inside an episode, 0 where it
-            terminated, V(last observation) where it was only truncated.
-        ended: (T, ...) bool, terminated or truncated at t.
-        gamma: discount.
-        gae_lambda: how far errors are summed, 0 to 1.
-    Returns:
-        Advantages (T, ...).
-    Example:
-        >>> gae(jnp.array([0.0, 1.0]), jnp.zeros(2), jnp.zeros(2), jnp.array([False, True]), 0.5, 1.0).tolist()
-        [0.5, 1.0]
-
-    Source: Schulman et al. 2016 (arXiv 1506.02438), equation 16.
-    """
-
-    def step(later: jax.Array, now: tuple) -> tuple:
-        delta, ended = now
-        advantage = delta + gamma * gae_lambda * jnp.where(ended, 0, later)
-        return advantage, advantage
-
-    delta = reward + gamma * next_value - value
-    return jax.lax.scan(step, jnp.zeros_like(delta[0]), (delta, ended), reverse=True)[1]
 
 
 def ppo_loss(
@@ -447,47 +415,21 @@ class Agent:
             were not trained on, the means over "return_trained" and "return_held_out" worlds; of an environment with a number
             of ``Trials``, "trial/<k>", the mean return of each trial, from 0, and their mean, "trial_return".
         """
-        episodes = self.config.eval_episodes
-        prepared = self.network.apply(state.params, method="prepare")
-        carry = self.network.initial_carry(episodes)
-        for key in jax.random.split(jax.random.fold_in(state.key, 0), 1 if self.config.resets else 2):
-            carry, total, length, trials = self._play(state.params, prepared, carry, key)
+        config, carry = self.config, None
+        for key in jax.random.split(jax.random.fold_in(state.key, 0), 1 if config.resets else 2):
+            found = episodes(self.network, state.params, self.eval_env, key, config.eval_episodes, carry=carry)
+            carry = found.carry
+        total, trials = found.returns, found.trial_returns
         names = _worlds(self.eval_env)
         part = total.reshape(len(names) or 1, -1)  # each world's share is fixed: only spread within it is chance
-        se = jnp.sqrt(part.var(1).mean() / episodes)
+        se = jnp.sqrt(part.var(1).mean() / config.eval_episodes)
         told = {f"trial/{k}": trials[:, k].mean() for k in range(trials.shape[1])}
         told |= {"trial_return": trials.mean()} if told else {}
         worlds = _named("return", names, part.mean(1))
         if set(self.worlds) & set(names) and set(names) - set(self.worlds):
             trained = np.isin(names, self.worlds)
             worlds |= {"return_trained": part[trained].mean(), "return_held_out": part[~trained].mean()}
-        return {"return": total.mean(), "return_se": se, "length": length.mean(), **worlds, **told}
-
-    def _play(self, params: Any, prepared: Any, carry: Any, key: jax.Array) -> tuple:
-        """Play one episode in each of ``eval_episodes`` environments: carry at its end, return, length, each trial's return."""
-        episodes = self.config.eval_episodes
-        each, count = jnp.arange(episodes), getattr(self.eval_env, "trials", None) or 0
-        envs = vectorize(self.eval_env, episodes)
-        key_reset, key_play = jax.random.split(key)
-        obs, env_state = envs.reset_env(key_reset)
-        resets = jnp.zeros(episodes, bool)
-
-        def step(now: tuple) -> tuple:
-            t, env_state, obs, carry, active, total, length, trials = now
-            key_act, key_step = jax.random.split(jax.random.fold_in(key_play, t))
-            after, policy, _ = self._read(params, carry, obs[None], resets[None], prepared)
-            carry = jax.tree.map(lambda new, old: jnp.where(_beside(active, new), new, old), after, carry)
-            action = policy.sample(key_act)[0]
-            obs, env_state, reward, terminated, truncated, info = envs.step_env(key_step, env_state, action)
-            reward = jnp.where(active, reward, 0)
-            trials = trials.at[each, info["trial"]].add(reward) if count else trials
-            ended = terminated | truncated
-            return t + 1, env_state, obs, carry, active & ~ended, total + reward, length + active, trials
-
-        nothing = jnp.zeros(episodes)
-        start = (0, env_state, obs, carry, ~resets, nothing, nothing, jnp.zeros((episodes, count)))
-        _, _, _, carry, _, *played = jax.lax.while_loop(lambda now: now[4].any(), step, start)
-        return carry, *played
+        return {"return": total.mean(), "return_se": se, "length": found.lengths.mean(), **worlds, **told}
 
     def _sum(self, leaf: jax.Array) -> jax.Array:
         """The sum of a leaf (T, B): one number, or one for each of many worlds."""
@@ -518,10 +460,6 @@ def _worlds(env: Any) -> tuple[str, ...]:
 
 def _named(what: str, names: tuple[str, ...], values: jax.Array) -> dict[str, jax.Array]:
     return {f"{what}/{name}": values[i] for i, name in enumerate(names)}
-
-
-def _beside(flag: jax.Array, leaf: jax.Array) -> jax.Array:
-    return flag.reshape(flag.shape + (1,) * (leaf.ndim - 1))
 
 
 class Finished(NamedTuple):

@@ -7,8 +7,9 @@ import pytest
 
 PACKAGE = pathlib.Path(__file__).resolve().parents[1] / "s5lib"
 ORDER = [
-    "config", "hippo", "discretize", "scan", "s5", "memory", "distributions", "envs", "networks", "supervised", "ppo", "replay",
-    "amago", "parallel", "records", "progress", "checkpoints", "runs", "stats", "experiments", "viz", "checks", "cli", "__main__",
+    "config", "hippo", "discretize", "scan", "s5", "memory", "distributions", "envs", "networks", "acting", "returns",
+    "supervised", "ppo", "replay", "amago", "parallel", "records", "progress", "checkpoints", "runs", "stats", "experiments",
+    "viz", "checks", "cli", "__main__",
 ]  # fmt: skip
 EVERYWHERE = {"jax", "flax", "optax", "numpy", "scipy"}  # JAX itself brings scipy
 FIGURES = {"matplotlib", "IPython", "ipywidgets"}

@@ -1,4 +1,4 @@
-"""PPO: advantages and loss against loops and hand numbers, the rollout's flags, and probe environments with known answers."""
+"""PPO: the loss against hand numbers, the rollout's flags, and probe environments with known answers."""
 
 import dataclasses
 from functools import cache
@@ -16,7 +16,7 @@ from s5lib import ppo, runs
 from s5lib.distributions import Categorical, DiagNormal
 from s5lib.envs import Environment, Trials, make
 from s5lib.networks import ActorCritic
-from s5lib.ppo import Hypers, PPOConfig, Rollout, gae, ppo_loss
+from s5lib.ppo import Hypers, PPOConfig, Rollout, ppo_loss
 
 KEY = jax.random.key(0)
 HYPERS = PPOConfig().hypers
@@ -36,33 +36,7 @@ def at(tree, index):
     return jax.tree.map(lambda leaf: leaf[index], tree)
 
 
-# ---------------------------------------------------------------------------------------------- advantages and loss
-
-
-def gae_loop(reward, value, next_value, ended, gamma, lam):
-    advantage = np.zeros_like(reward)
-    later = 0.0
-    for t in reversed(range(len(reward))):
-        delta = reward[t] + gamma * next_value[t] - value[t]
-        later = advantage[t] = delta + gamma * lam * (0.0 if ended[t] else later)
-    return advantage
-
-
-@pytest.mark.parametrize("lam", [0.0, 0.7, 1.0])
-def test_gae_equals_a_loop(lam):
-    rng = np.random.default_rng(0)
-    reward, value, next_value = rng.normal(size=(3, 40))
-    ended = rng.random(40) < 0.2
-    ours = gae(*(jnp.asarray(a, jnp.float32) for a in (reward, value, next_value)), jnp.asarray(ended), 0.9, lam)
-    np.testing.assert_allclose(ours, gae_loop(reward, value, next_value, ended, 0.9, lam), rtol=2e-5, atol=2e-5)
-
-
-def test_gae_by_hand():
-    """Two episodes of two steps; the first terminated, the second cut: its last value counts."""
-    reward, value = jnp.array([1.0, 2.0, 3.0, 4.0]), jnp.array([0.5, 0.5, 0.5, 0.5])
-    next_value, ended = jnp.array([0.5, 0.0, 0.5, 10.0]), jnp.array([False, True, False, True])
-    np.testing.assert_allclose(gae(reward, value, next_value, ended, 0.5, 0.0), [0.75, 1.5, 2.75, 8.5])
-    np.testing.assert_allclose(gae(reward, value, next_value, ended, 0.5, 1.0), [0.75 + 0.75, 1.5, 2.75 + 4.25, 8.5])
+# ---------------------------------------------------------------------------------------------- the loss
 
 
 def test_loss_by_hand():
@@ -407,18 +381,18 @@ def test_only_the_ablation_is_scored_with_a_memory_of_an_episode_before(resets, 
     config = PPOConfig(env="PositionOnlyCartPoleEasy", resets=resets, **SMALL)
     made = ppo.make(config)
     agent = dataclasses.replace(made, network=ActorCritic(made.network.action_space, Counter(), (16,), (16,)))
-    played, play = [], ppo.Agent._play
+    played, play = [], ppo.episodes
     monkeypatch.setattr(
-        ppo.Agent, "_play", lambda self, *given: played.append((given, play(self, *given))) or played[-1][1]
+        ppo, "episodes", lambda *given, carry: played.append((carry, play(*given, carry=carry))) or played[-1][1]
     )
     final = agent.evaluate(agent.init(KEY))
-    starts = [given[2] for given, _ in played]
-    ends, lengths = [found[0] for _, found in played], [found[2] for _, found in played]
-    assert len(played) == (1 if resets else 2) and not starts[0].any()
-    np.testing.assert_array_equal(ends[0][:, 0], lengths[0])  # the memory stops where its episode does
+    starts, found = zip(*played, strict=True)
+    lengths = [episodes.lengths for episodes in found]
+    assert len(played) == (1 if resets else 2) and starts[0] is None
+    np.testing.assert_array_equal(found[0].carry[:, 0], lengths[0])  # the memory stops where its episode does
     assert len(set(lengths[0].tolist())) > 5
     if not resets:
-        np.testing.assert_array_equal(starts[1], ends[0])
+        np.testing.assert_array_equal(starts[1], found[0].carry)
     assert final["length"] == lengths[-1].mean()
 
 

@@ -31,7 +31,7 @@ def printed_by(code: list[str]) -> list[str]:
     return out.getvalue().splitlines()
 
 
-@pytest.mark.parametrize("example", blocks(README, "python"), ids=["memory", "environments", "own environment"])
+@pytest.mark.parametrize("example", blocks(README, "python"), ids=["memory", "environments", "own environment", "act"])
 def test_the_examples_in_readme_print_what_they_say(example):
     said = re.findall(r"^print\(.*\)  # (.*)$", example, flags=re.M)
     printed = printed_by([example])

@@ -3,14 +3,14 @@
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from s5lib import envs
+from s5lib import acting, envs
 from s5lib.config import check_choice, check_positive_int
 from s5lib.viz import METHODS, boards, cards, explore, motion, plt
 from s5lib.viz.pieces import BAD, GOOD, INK, canvas, label
@@ -220,29 +220,19 @@ def record(agent: Any, params: Any, seed: int = 0) -> tuple[Any, Any]:
 
 def played(agent: Any, params: Any, seed: int) -> Any:
     """One episode of a trained agent, from its reset to its end, with what all wrappers add to states and observations."""
-    return _cut(_acted(agent, params, *jax.random.split(jax.random.key(seed))))
-
-
-@partial(jax.jit, static_argnums=0)
-def _acted(agent: Any, params: Any, key_reset: jax.Array, key_steps: jax.Array) -> Any:
-    env, network = agent.eval_env, agent.network
+    env = agent.eval_env
+    key_reset, key_steps = jax.random.split(jax.random.key(seed))
+    start = jax.tree.map(lambda leaf: leaf[None], jax.jit(env.reset_env)(key_reset, env.default_params))
+    found = acting.episodes(agent.network, params, env, key_steps, 1, start=start, keep=_episode)
+    episode = jax.tree.map(lambda leaf: leaf[:, 0], found.kept)
     space = env.action_space(env.default_params)
-    obs, state = env.reset_env(key_reset, env.default_params)
+    if hasattr(space, "low"):  # what the environment made of it
+        episode = episode._replace(action=jnp.clip(episode.action, space.low, space.high))
+    return _cut(episode)
 
-    def step(now: tuple, key: jax.Array) -> tuple:
-        obs, state, carry, active = now
-        key_act, key_step = jax.random.split(key)
-        carry, policy, _ = network.apply(params, carry, obs[None, None], jnp.zeros((1, 1), bool))
-        action = policy.sample(key_act)[0, 0]
-        action = jnp.clip(action, space.low, space.high) if hasattr(space, "low") else action
-        then, after, reward, terminated, _ = env.step_env(key_step, state, action, env.default_params)
-        truncated = env.is_truncated(after, env.default_params)
-        reward = jnp.where(active, reward, 0)
-        row = envs.Episode(obs, state, action, reward, terminated, truncated, active, then)
-        return (then, after, carry, active & ~(terminated | truncated)), row
 
-    start = (obs, state, network.initial_carry(1), jnp.bool_(True))
-    return jax.lax.scan(step, start, jax.random.split(key_steps, env.horizon))[1]
+def _episode(now: acting.Moment) -> envs.Episode:
+    return envs.Episode(*(getattr(now, name) for name in envs.Episode._fields))
 
 
 def watch_agents(agents: Mapping[str, tuple[Any, Any]], steps: int = 20, seed: int = 0) -> None:

@@ -5,11 +5,11 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
+from s5lib import acting
 from s5lib.config import check_choice, check_positive_int
-from s5lib.envs import EpisodeStatistics, PreviousAction, inner, vectorize
+from s5lib.envs import EpisodeStatistics, PreviousAction, inner
 from s5lib.envs.physics import PhysicsState
 from s5lib.envs.worlds import ManyWorlds
 from s5lib.viz import METHODS, explore, motion, plt
@@ -59,29 +59,23 @@ def visit_worlds(
     env = agent.eval_env
     if not isinstance(env, ManyWorlds):
         raise ValueError(f"agent must play many worlds; got {env}")
-    if not isinstance(forget, Collection) or isinstance(forget, str):
-        raise TypeError(f"forget must hold steps, such as (500,) or range(0, 1000, 8); got {forget!r}")
     count = check_positive_int("episodes", episodes) * len(env.names)
-    key, key_reset = jax.random.split(jax.random.key(seed))
-    obs, state = _reset(env, count, key_reset)
-    carry, prepared = agent.network.initial_carry(count), agent.network.apply(params, method="prepare")
-    rows, over, lengths = [], np.zeros(count, bool), np.zeros(count, int)
-    for t in range(env.horizon):
-        key, key_act, key_step = jax.random.split(key, 3)
-        carry, action = _act(agent.network, params, prepared, carry, obs, jnp.full((1, count), t in forget), key_act)
-        own = [inner(part, PhysicsState).obs for part in state]
-        then, state, reward, ended = _step(env, count, key_step, state, action)
-        rows.append(jax.device_get((own, obs, action, reward)))
-        obs, lengths = then, lengths + ~over
-        over |= np.asarray(ended)
-    observed, seen, acted, rewards = jax.tree.map(lambda *steps: np.stack(steps), *rows)
+    key = jax.random.key(seed)
+    found = acting.episodes(agent.network, params, env, key, count, forget=forget, keep=_seen, apart=True)
+    rewards, lengths = np.asarray(found.rewards), np.asarray(found.lengths, int)
+    observed, seen, acted = jax.tree.map(np.asarray, found.kept)
     width = _width(env.worlds[0])
-    found: dict[str, list[Visit]] = {name: [] for name in env.names}
+    visits: dict[str, list[Visit]] = {name: [] for name in env.names}
     for i, name in enumerate(np.repeat(env.names, episodes)):
         steps = slice(lengths[i])
         mine = observed[i // episodes][steps, i % episodes]
-        found[name].append(Visit(name, mine, seen[steps, i, :width], acted[steps, i], rewards[steps, i]))
-    return found
+        visits[name].append(Visit(name, mine, seen[steps, i, :width], acted[steps, i], rewards[steps, i]))
+    return visits
+
+
+def _seen(now: acting.Moment) -> tuple:
+    """What each world observes, what the agent is shown of it, and what it does."""
+    return [inner(part, PhysicsState).obs for part in now.state], now.obs, now.action
 
 
 def _width(world: Any) -> int:
@@ -89,28 +83,6 @@ def _width(world: Any) -> int:
     while isinstance(world, PreviousAction | EpisodeStatistics):
         world = world.env
     return world.observation_space(world.default_params).shape[0]
-
-
-# The worlds are compiled once for all agents and all seeds; so they are stepped from Python, one call a step.
-
-
-@partial(jax.jit, static_argnums=(0, 1))
-def _reset(env: ManyWorlds, count: int, key: jax.Array) -> tuple:
-    return vectorize(env, count).reset_env(key)
-
-
-@partial(jax.jit, static_argnums=(0, 1))
-def _step(env: ManyWorlds, count: int, key: jax.Array, state: Any, action: jax.Array) -> tuple:
-    obs, state, reward, terminated, truncated, _ = vectorize(env, count).step_env(key, state, action)
-    return obs, state, reward, terminated | truncated
-
-
-@partial(jax.jit, static_argnums=0)
-def _act(
-    network: Any, params: Any, prepared: Any, carry: Any, obs: jax.Array, resets: jax.Array, key: jax.Array
-) -> tuple:
-    carry, policy, _ = network.apply(params, carry, obs[None], resets, prepared)
-    return carry, policy.sample(key)[0]
 
 
 # ----------------------------------------------------------------------------------------------- poses
