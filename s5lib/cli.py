@@ -17,6 +17,7 @@ import numpy as np
 from s5lib import checkpoints, experiments, records, runs
 from s5lib.config import BUDGETS, check_choice, check_positive_int, did_you_mean, require
 from s5lib.config import budget as budget_in_force
+from s5lib.experiments import command
 from s5lib.ppo import PPOConfig
 from s5lib.supervised import DigitsConfig
 
@@ -147,7 +148,7 @@ def _commands(arg: Any, positional: Any, append: Any) -> dict[str, Any]:
         with _typed():
             for name in names:
                 _some(name)
-        experiments.main([*names, "--seeds", *map(str, seeds), "--out", out])
+        command.main([*names, "--seeds", *map(str, seeds), "--out", out])
 
     return {"train": train, "eval": evaluate, "list": show, "results": results}
 
