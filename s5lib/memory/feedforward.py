@@ -33,6 +33,7 @@ class FeedForward(nn.Module):
     Raises:
         TypeError, ValueError: an attribute outside its range, when the module is made; inputs that do not fit, when it is called.
     Example:
+        >>> import jax.numpy as jnp
         >>> FeedForward(4, layers=0).apply({}, (), jnp.ones((1, 2, 4)))[1].tolist()
         [[[1.0, 1.0, 1.0, 1.0], [1.0, 1.0, 1.0, 1.0]]]
 
