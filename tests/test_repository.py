@@ -6,6 +6,7 @@ import inspect
 import pathlib
 import re
 import subprocess
+import tomllib
 
 import pytest
 import yaml
@@ -130,6 +131,14 @@ def test_requirements_are_pinned_and_fit_the_package():
         "jupyter-book",
     ):
         assert group in pins
+
+
+def test_every_package_is_in_the_wheel():
+    """The stored results ship as one more package."""
+    files = (ROOT / "s5lib").rglob("__init__.py")
+    packages = {".".join(path.parent.relative_to(ROOT).parts) for path in files}
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    assert sorted(listed) == sorted(packages | {"s5lib.results"})
 
 
 def test_only_one_place_says_where_the_repository_is():
