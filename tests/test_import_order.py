@@ -57,10 +57,10 @@ def test_files_of_a_package_import_one_another_and_not_what_it_gathers(package):
     files = {path.stem: path for path in (PACKAGE / package).glob("*.py") if path.stem != "__init__"}
     needs: dict[str, set[str]] = {}
     for stem, path in files.items():
-        froms = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
-        gathered = [alias.name for node in froms if node.module == f"s5lib.{package}" for alias in node.names]
+        lines = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
+        gathered = [alias.name for node in lines if node.module == f"s5lib.{package}" for alias in node.names]
         assert set(gathered) <= set(files), f"{path.name} imports {set(gathered) - set(files)} from the package's root"
-        inside = {(node.module or "").removeprefix(f"s5lib.{package}.") for node in froms}
+        inside = {(node.module or "").removeprefix(f"s5lib.{package}.") for node in lines}
         needs[stem] = set(gathered) | (inside & set(files))
     while ready := [stem for stem, needed in needs.items() if not needed & set(needs)]:
         needs = {stem: needed for stem, needed in needs.items() if stem not in ready}

@@ -106,8 +106,8 @@ def test_every_name_of_the_package_is_that_of_its_file(home, name):
 
 
 def test_an_unknown_name_of_viz_is_an_attribute_error():
-    with pytest.raises(AttributeError, match=r"module 's5lib.viz' has no attribute 'shwo'"):
-        _ = viz.shwo
+    with pytest.raises(AttributeError, match=r"module 's5lib.viz' has no attribute 'shown'"):
+        _ = viz.shown
 
 
 # --- show

@@ -15,7 +15,10 @@ import jax.numpy as jnp
 
 from s5lib.config import check_choice, check_positive_int, did_you_mean, moved
 from s5lib.memory.attention import KeyValueCache, Transformer
-from s5lib.memory.base import Carry, Memory, Params, Prepared, count_parameters
+from s5lib.memory.base import Carry as Carry
+from s5lib.memory.base import Memory, count_parameters
+from s5lib.memory.base import Params as Params
+from s5lib.memory.base import Prepared as Prepared
 from s5lib.memory.feedforward import FeedForward
 from s5lib.memory.gated import GRU, LSTM, PreparedCell
 from s5lib.s5 import S5Stack
@@ -24,19 +27,20 @@ __all__ = [
     "GRU",
     "KINDS",
     "LSTM",
-    "Carry",
     "FeedForward",
     "KeyValueCache",
     "Kind",
     "Memory",
-    "Params",
-    "Prepared",
     "PreparedCell",
     "Transformer",
     "count_parameters",
     "make_memory",
     "match_parameters",
 ]
+
+
+def _any_width(**options: Any) -> int:
+    return 1
 
 
 class Kind(NamedTuple):
@@ -56,7 +60,7 @@ class Kind(NamedTuple):
     label: str
     colour: str
     linestyle: str | tuple[float, tuple[float, ...]] = "-"
-    width_unit: Callable[..., int] = lambda **options: 1
+    width_unit: Callable[..., int] = _any_width
 
 
 # Every memory, in the order of legends. A new one is a line here and a file beside this one.

@@ -7,7 +7,7 @@ images are embedded, nothing is fetched, and it reads the same on a light and on
 from s5lib.config import moved
 from s5lib.viz.curves import bars, learning_curve, state_heatmap, unit_disc
 from s5lib.viz.page import explore, progress, show, show_source
-from s5lib.viz.style import METHODS, style, use_style
+from s5lib.viz.style import METHODS, style, use_style  # the function stands before the file of its name
 from s5lib.viz.style import plt as plt
 
 __all__ = [
