@@ -9,9 +9,10 @@ from chapters import ROOT
 
 from s5lib import experiments, records
 from s5lib.envs.worlds import HELD_OUT
+from s5lib.memory import KINDS
 
 PAGE = ROOT / "book/results.md"
-MEMORIES = ("s5", "s5-slow", "s5-wide", "s5-no-resets", "gru", "lstm", "attention", "none")
+MEMORIES = ("s5", "s5-slow", "s5-wide", "s5-no-resets", *(kind.name for kind in KINDS if kind.name != "s5"))
 
 
 def minutes(stored: list[records.Result]) -> float:

@@ -1,6 +1,6 @@
 """Chapter 5. What a policy draws its actions from: one choice, several at once, or real numbers."""
 
-from typing import Any
+from typing import Protocol
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +8,47 @@ from flax import struct
 
 from s5lib.config import require
 
-__all__ = ["Categorical", "DiagNormal", "MultiCategorical", "from_parameters", "parameter_count"]
+__all__ = [
+    "Categorical",
+    "DiagNormal",
+    "Distribution",
+    "MultiCategorical",
+    "Space",
+    "from_parameters",
+    "parameter_count",
+]
+
+
+class Space(Protocol):
+    """What actions there are: a space of gymnax, or one of its shape, such as ``s5lib.envs.MultiDiscrete``.
+
+    Attributes:
+        shape: of one action.
+    """
+
+    shape: tuple[int, ...]
+
+    def sample(self, key: jax.Array) -> jax.Array:
+        """Draw an action, all alike."""
+
+    def contains(self, x: jax.Array) -> jax.Array:
+        """Whether x is such an action."""
+
+
+class Distribution(Protocol):
+    """What a policy is, over actions of one kind: any leading axes (...), one distribution for each of their entries."""
+
+    def sample(self, key: jax.Array) -> jax.Array:
+        """Draw actions, shape (..., and that of an action)."""
+
+    def mode(self) -> jax.Array:
+        """The likeliest actions."""
+
+    def log_prob(self, action: jax.Array) -> jax.Array:
+        """log p(action), shape (...)."""
+
+    def entropy(self) -> jax.Array:
+        """The entropy in nats, shape (...)."""
 
 
 class Categorical(struct.PyTreeNode):
@@ -117,7 +157,7 @@ class DiagNormal(struct.PyTreeNode):
         return jnp.sum(jnp.broadcast_to(self.log_std, self.mean.shape) + 0.5 * jnp.log(2 * jnp.pi * jnp.e), -1)
 
 
-def parameter_count(space: Any) -> int:
+def parameter_count(space: Space) -> int:
     """How many numbers a policy head has to give for actions of this space.
 
     Args:
@@ -142,7 +182,7 @@ def parameter_count(space: Any) -> int:
     raise TypeError(f"actions must be Discrete, MultiDiscrete or a Box of one dimension; got {space}")
 
 
-def from_parameters(space: Any, parameters: jax.Array, log_std: jax.Array | None = None) -> Any:
+def from_parameters(space: Space, parameters: jax.Array, log_std: jax.Array | None = None) -> Distribution:
     """Make a distribution over a space's actions from what a policy head gives.
 
     Args:

@@ -1,13 +1,12 @@
 """Chapter 5. The agent's network: an encoder, a memory, and two heads that read it, the actor and the critic."""
 
-from typing import Any
-
 import flax.linen as nn
 import jax
 import numpy as np
 
 from s5lib.config import check_shape
-from s5lib.distributions import from_parameters, parameter_count
+from s5lib.distributions import Distribution, Space, from_parameters, parameter_count
+from s5lib.memory import Carry, Memory, Prepared
 
 __all__ = ["MLP", "ActorCritic"]
 
@@ -54,13 +53,15 @@ class ActorCritic(nn.Module):
     Source: Lu et al. 2023 (arXiv 2303.03982), appendix B: encoder [128, 256], heads [128, 128], LeakyReLU.
     """
 
-    action_space: Any
-    memory: nn.Module
+    action_space: Space
+    memory: Memory
     encoder: tuple[int, ...] = (128,)
     head: tuple[int, ...] = (128,)
 
     @nn.compact
-    def __call__(self, carry: Any, obs: jax.Array, resets: jax.Array, prepared: Any = None):
+    def __call__(
+        self, carry: Carry, obs: jax.Array, resets: jax.Array, prepared: Prepared | None = None
+    ) -> tuple[Carry, Distribution, jax.Array]:
         """Read observations (T, B, O) with resets (T, B).
 
         Args:
@@ -88,10 +89,10 @@ class ActorCritic(nn.Module):
         return carry, from_parameters(self.action_space, actor.reshape(T, B, -1), log_std), value.reshape(T, B)
 
     @nn.nowrap
-    def initial_carry(self, batch_size: int) -> Any:
+    def initial_carry(self, batch_size: int) -> Carry:
         """The memory's state before an episode."""
         return self.memory.initial_carry(batch_size)
 
-    def prepare(self) -> Any:
+    def prepare(self) -> Prepared:
         """What the memory works out once a rollout."""
         return self.memory.prepare()

@@ -31,7 +31,7 @@ class Hypers(NamedTuple):
 
     Attributes:
         lr: Adam's step size at the start.
-        ssm_lr: what the step size is multiplied by for an S5 layer's Lambda, B_tilde and log_step.
+        ssm_lr: what the step size is multiplied by for the memory's slow parameters: S5's Lambda, B_tilde and log_step.
         gamma: discount, 0 to 1.
         gae_lambda: 0 (one-step advantages) to 1 (whole returns).
         clip_eps: how far the probability ratio may move, above 0.
@@ -248,9 +248,6 @@ def ppo_loss(
     }
 
 
-SSM_PARAMETERS = ("Lambda_re", "Lambda_im", "B_tilde", "log_step")
-
-
 @dataclass(frozen=True)
 class Agent:
     """PPO on one environment: pure functions of a state, for ``jit`` and ``vmap``; made by ``make``.
@@ -441,14 +438,16 @@ class Agent:
         )
 
     def _step(self, params: Any, opt_state: Any, grads: Any, hypers: Hypers, update: jax.Array) -> tuple:
-        """Cut the gradient's global norm, take an Adam step; S5's dynamics may move at their own pace."""
+        """Cut the gradient's global norm, take an Adam step; the memory's slow parameters move at their own pace."""
         norm = jnp.sqrt(sum(jnp.sum(jnp.square(g)) for g in jax.tree.leaves(grads)))
         grads = jax.tree.map(lambda g: g * jnp.minimum(1.0, hypers.max_grad_norm / (norm + 1e-9)), grads)
         moves, opt_state = _adam.update(grads, opt_state)
         left = 1 - update / self.config.num_updates if self.config.anneal else 1.0
+        slow = self.network.memory.slow_parameters
 
         def move(path: tuple, parameter: jax.Array, move: jax.Array) -> jax.Array:
-            pace = hypers.ssm_lr if path[-1].key in SSM_PARAMETERS else 1.0
+            inside = path[1].key == "memory"  # after "params"; a leaf of the same name elsewhere is another matter
+            pace = hypers.ssm_lr if inside and path[-1].key in slow else 1.0
             return parameter - hypers.lr * left * pace * move
 
         return jax.tree_util.tree_map_with_path(move, params, moves), opt_state, norm

@@ -4,7 +4,7 @@ Every module here is a memory with the signature that all memories of this libra
 ``memory.apply(params, carry, x, resets, prepared=None) -> carry, y`` with time first. T = 1 takes a step without a scan.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -21,6 +21,7 @@ DISCRETIZATIONS = {"zoh": zoh, "bilinear": bilinear}
 ACTIVATIONS = ("full_glu", "half_glu1", "half_glu2", "gelu")
 NORMS: dict[str, Any] = {"layer": nn.LayerNorm, "rms": nn.RMSNorm, "none": None}
 CLIP = -1e-4
+SLOW = ("Lambda_re", "Lambda_im", "B_tilde", "log_step")  # what the S5 authors train with a step size of its own
 
 
 class PreparedSSM(NamedTuple):
@@ -78,6 +79,7 @@ class S5SSM(nn.Module):
     step_max: float = 0.1
     step_scale: float = 1.0
     scan_method: str = "auto"
+    slow_parameters: ClassVar[tuple[str, ...]] = SLOW
 
     def __post_init__(self):
         check_positive_int("features", self.features)
@@ -128,7 +130,7 @@ class S5SSM(nn.Module):
 
     def __call__(
         self, carry: jax.Array, x: jax.Array, resets: jax.Array | None = None, prepared: PreparedSSM | None = None
-    ):
+    ) -> tuple[jax.Array, jax.Array]:
         """Read a sequence.
 
         Args:
@@ -163,9 +165,9 @@ def _split(z: jax.Array) -> jax.Array:
     return jnp.stack([z.real, z.imag], axis=-1)
 
 
-def _check_call(module, carry, x, resets) -> None:
-    check_sequence(module.features, x, resets)
-    wanted = (x.shape[1], module.state_size // 2)
+def _check_call(ssm: "S5SSM", carry: jax.Array, x: jax.Array, resets: jax.Array | None) -> None:
+    check_sequence(ssm.features, x, resets)
+    wanted = (x.shape[1], ssm.state_size // 2)
     if jnp.shape(carry) != wanted:
         raise ValueError(
             f"carry must have shape {wanted}, as initial_carry({x.shape[1]}) gives; got {jnp.shape(carry)}"
@@ -199,6 +201,7 @@ class S5Block(nn.Module):
     ssm: S5SSM
     activation: str = "full_glu"
     norm: str = "layer"
+    slow_parameters: ClassVar[tuple[str, ...]] = SLOW
 
     def __post_init__(self):
         check_choice("activation", self.activation, ACTIVATIONS)
@@ -211,6 +214,11 @@ class S5Block(nn.Module):
         if self.activation != "gelu":
             self.gate = nn.Dense(self.ssm.features * (2 if self.activation == "full_glu" else 1))
 
+    @property
+    def features(self) -> int:
+        """As ``S5SSM.features``."""
+        return self.ssm.features
+
     @nn.nowrap
     def initial_carry(self, batch_size: int) -> jax.Array:
         """As ``S5SSM.initial_carry``."""
@@ -222,7 +230,7 @@ class S5Block(nn.Module):
 
     def __call__(
         self, carry: jax.Array, x: jax.Array, resets: jax.Array | None = None, prepared: PreparedSSM | None = None
-    ):
+    ) -> tuple[jax.Array, jax.Array]:
         """As ``S5SSM.__call__``."""
         _check_call(self.ssm, carry, x, resets)
         carry, z = self.ssm(carry, x if self.norm == "none" else self.normalise(x), resets, prepared)
@@ -278,6 +286,7 @@ class S5Stack(nn.Module):
     step_max: float = 0.1
     step_scale: float = 1.0
     scan_method: str = "auto"
+    slow_parameters: ClassVar[tuple[str, ...]] = SLOW
 
     def __post_init__(self):
         check_positive_int("layers", self.layers)
@@ -314,8 +323,12 @@ class S5Stack(nn.Module):
         return tuple(block.prepare() for block in self.stack)
 
     def __call__(
-        self, carry: tuple[jax.Array, ...], x: jax.Array, resets: jax.Array | None = None, prepared: Any = None
-    ):
+        self,
+        carry: tuple[jax.Array, ...],
+        x: jax.Array,
+        resets: jax.Array | None = None,
+        prepared: tuple[PreparedSSM, ...] | None = None,
+    ) -> tuple[tuple[jax.Array, ...], jax.Array]:
         """Read a sequence.
 
         Args:

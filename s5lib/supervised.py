@@ -15,7 +15,7 @@ import numpy as np
 import optax
 
 from s5lib.config import check_choice, check_positive_int, check_real, check_shape, require
-from s5lib.memory import GRU, count_parameters
+from s5lib.memory import GRU, Carry, Memory, Params, Prepared, count_parameters
 from s5lib.s5 import S5Stack
 
 __all__ = [
@@ -176,17 +176,19 @@ class Classifier(nn.Module):
     """A Dense layer, a memory, a layer norm and a Dense layer: scores for each class at every time step.
 
     Attributes:
-        memory: any module with the memories' signature, ``carry, y = memory(carry, x, resets)``.
+        memory: any memory.
         features: width of the memory's input and output.
         classes: number of classes.
     """
 
-    memory: nn.Module
+    memory: Memory
     features: int
     classes: int = CLASSES
 
     @nn.compact
-    def __call__(self, carry, x: jax.Array, resets: jax.Array, prepared: Any = None):
+    def __call__(
+        self, carry: Carry, x: jax.Array, resets: jax.Array, prepared: Prepared | None = None
+    ) -> tuple[Carry, jax.Array]:
         """Read x (T, B, inputs) with resets (T, B); return the carry and logits (T, B, classes)."""
         T, B = x.shape[:2]
         tokens = nn.Dense(self.features, name="encoder")(x.reshape(T * B, -1))
@@ -194,7 +196,7 @@ class Classifier(nn.Module):
         scores = nn.Dense(self.classes, name="head")(nn.LayerNorm(name="norm")(y.reshape(T * B, -1)))
         return carry, scores.reshape(T, B, -1)
 
-    def initial_carry(self, batch_size: int):
+    def initial_carry(self, batch_size: int) -> Carry:
         """Return the memory's state before anything is read."""
         return self.memory.initial_carry(batch_size)
 
@@ -269,8 +271,8 @@ class DigitsConfig:
 class TrainState(NamedTuple):
     """What one update takes and returns: parameters, the optimiser's state, and the key that draws what comes next."""
 
-    params: Any
-    opt_state: Any
+    params: Params
+    opt_state: optax.OptState
     key: jax.Array
 
 
@@ -304,7 +306,7 @@ def make_classifier(config: DigitsConfig) -> Classifier:
         >>> type(make_classifier(DigitsConfig(memory="gru")).memory).__name__
         'GRU'
     """
-    memory: nn.Module
+    memory: Memory
     if config.memory == "gru":
         memory = GRU(config.features, config.layers)
     else:
@@ -315,7 +317,7 @@ def make_classifier(config: DigitsConfig) -> Classifier:
     return Classifier(memory, config.features)
 
 
-def _losses(model: Classifier, params: Any, batch: Batch, resets: bool = True) -> tuple[jax.Array, jax.Array]:
+def _losses(model: Classifier, params: Params, batch: Batch, resets: bool = True) -> tuple[jax.Array, jax.Array]:
     """Return the mean cross-entropy and the share of right answers, over the moments asked for."""
     flags = batch.resets if resets else jnp.zeros_like(batch.resets)
     logits: Any = model.apply(params, model.initial_carry(batch.x.shape[1]), batch.x, flags)[1]
@@ -325,7 +327,7 @@ def _losses(model: Classifier, params: Any, batch: Batch, resets: bool = True) -
     return jnp.where(batch.asked, loss, 0.0).sum() / count, (right & batch.asked).sum() / count
 
 
-def accuracy(model: Classifier, params: Any, batch: Batch, resets: bool = True) -> jax.Array:
+def accuracy(model: Classifier, params: Params, batch: Batch, resets: bool = True) -> jax.Array:
     """Return the share of right answers among the moments asked for.
 
     Args:
@@ -443,7 +445,7 @@ def _evaluation(config: DigitsConfig, sequences: int = 256) -> Batch:
     return packed_digits(key, x, labels, num_steps=config.num_steps, batch_size=sequences, max_digits=config.max_digits)
 
 
-def evaluate(config: DigitsConfig, params: Any) -> dict[str, float]:
+def evaluate(config: DigitsConfig, params: Params) -> dict[str, float]:
     """Score parameters on the digits that training has not seen.
 
     Args:

@@ -14,6 +14,8 @@ from s5lib import experiments, ppo, records
 from s5lib.config import BUDGETS, Experiment
 from s5lib.envs import describe, worlds
 from s5lib.envs.popgym import FAMILIES
+from s5lib.experiments import command, search
+from s5lib.experiments.family import TUNING_SEED
 from s5lib.memory import count_parameters
 from s5lib.s5 import S5Stack
 from s5lib.supervised import make, num_params
@@ -79,7 +81,7 @@ def test_unknown_names_and_budgets_are_refused():
     with pytest.raises(ValueError, match=r"budget must be one of 'smoke', 'cpu', 'gpu', 'paper'; got 'tiny'"):
         experiments.get("digits-s5", "tiny")
     with pytest.raises(ValueError, match=r"name must be one of .*'popgym-s5'.*; got 'popgym-s6'"):
-        experiments.tune("popgym-s6", "nowhere")
+        search.tune("popgym-s6", "nowhere")
 
 
 @pytest.mark.parametrize("task", ["digits", "packed"])
@@ -189,12 +191,12 @@ def test_the_wide_one_is_named_where_equal_parameters_are_left():
 
 @pytest.mark.parametrize("name", ["digits-s5", "digits-gru", "packed-s5", "packed-gru"])
 def test_each_reader_of_digits_is_the_one_that_tuning_chose(name):
-    trials = experiments.tuning()[name]
-    assert trials["trials"] == list(experiments.TRIALS)
-    assert len(trials["validation_accuracy"]) == len(experiments.TRIALS)
-    best = int(np.argmax(trials["validation_accuracy"]))
+    tries = experiments.tuning()[name]
+    assert tries["tries"] == list(experiments.TRIES)
+    assert len(tries["validation_accuracy"]) == len(experiments.TRIES)
+    best = int(np.argmax(tries["validation_accuracy"]))
     config = dataclasses.asdict(experiments.get(name, "cpu").config)
-    assert trials["chosen"] == trials["trials"][best] == {key: config[key] for key in trials["chosen"]}
+    assert tries["chosen"] == tries["tries"][best] == {key: config[key] for key in tries["chosen"]}
 
 
 @pytest.mark.parametrize(
@@ -204,18 +206,18 @@ def test_each_reader_of_digits_is_the_one_that_tuning_chose(name):
 def test_each_agent_has_the_step_size_that_tuning_chose(suite, tasks):
     for name in (name for task in tasks for name in experiments.names(f"{task}-") if not name.endswith("wide")):
         config = experiments.get(name, "cpu").config
-        trials = experiments.tuning()[f"{suite}-{config.memory}"]
-        assert [trial["lr"] for trial in trials["trials"]] == list(experiments.AGENT_TRIALS)
-        assert config.lr == trials["chosen"]["lr"] == experiments.AGENT_TRIALS[int(np.argmax(trials["score"]))]
+        tries = experiments.tuning()[f"{suite}-{config.memory}"]
+        assert [one["lr"] for one in tries["tries"]] == list(experiments.AGENT_TRIES)
+        assert config.lr == tries["chosen"]["lr"] == experiments.AGENT_TRIES[int(np.argmax(tries["score"]))]
 
 
 @pytest.mark.parametrize("name", experiments.names("projected-worlds"))
 def test_many_worlds_take_the_smallest_step_near_the_best(name):
-    trials = experiments.tuning()[name]
-    rates, scores = [trial["lr"] for trial in trials["trials"]], np.array(trials["score"])
-    assert rates == list(experiments.WORLD_TRIALS)
+    tries = experiments.tuning()[name]
+    rates, scores = [one["lr"] for one in tries["tries"]], np.array(tries["score"])
+    assert rates == list(experiments.WORLD_TRIES)
     near = min(rate for rate, score in zip(rates, scores, strict=True) if score >= 0.95 * scores.max())
-    assert experiments.get(name, "cpu").config.lr == trials["chosen"]["lr"] == near
+    assert experiments.get(name, "cpu").config.lr == tries["chosen"]["lr"] == near
 
 
 @pytest.mark.parametrize("name", ["packed-s5", *(f"{task}-s5" for task in (*experiments.HARD, CONTEXT))])
@@ -493,44 +495,75 @@ def test_levers_are_found_out_in_the_episode():
     assert course((500,))[2] < before - 0.1
 
 
+def shrunk(monkeypatch, **changes):
+    """Every family at the smoke budget in place of the cpu budget; of its tuning, what is named."""
+    families = []
+    for family in experiments.FAMILIES:
+        configs = {name: family.smoke(config) for name, config in family.configs.items()}
+        how = dataclasses.replace(family.tuning, **changes)
+        families.append(dataclasses.replace(family, configs=configs, tuning=how))
+    monkeypatch.setattr(experiments, "FAMILIES", tuple(families))
+
+
 @pytest.mark.parametrize("name, weights", [("digits-gru", True), ("repeat-previous-easy-gru", False)])
 def test_the_command_stores_a_run_once(name, weights, tmp_path, monkeypatch, capsys):
-    smoke = {name: experiments.get(name, "smoke").config for name in experiments.names("digits")}
-    smoke["repeat-previous-easy-gru"] = experiments.get("repeat-previous-easy-gru", "smoke").config
-    monkeypatch.setattr(experiments, "_CPU", smoke)
+    shrunk(monkeypatch)
     (tmp_path / "results").mkdir()
     monkeypatch.setattr(records, "results_folder", lambda: tmp_path / "results")
     monkeypatch.setenv("S5LIB_BUILD", "1")
-    experiments.main([name, "--seeds", "0", "--out", str(tmp_path / "out")])
+    assert command.main([name, "--seeds", "0", "--out", str(tmp_path / "out")]) == 0
     files = sorted(path.name for path in (tmp_path / "results").iterdir())
     assert files == [f"{name}.jsonl"] + [f"{name}.npz"] * weights
     capsys.readouterr()
-    experiments.main([name, "--seeds", "0", "--out", str(tmp_path / "out")])
+    command.main([name, "--seeds", "0", "--out", str(tmp_path / "out")])
     assert capsys.readouterr().out == f"{name} seed 0: stored already\n"
+    # The first update, made again, is what was stored; unless the file says otherwise.
+    assert command.main([name, "--check"]) == 0 and capsys.readouterr().out == f"{name}: the same\n0 differ\n"
+    path = tmp_path / "results" / f"{name}.jsonl"
+    head, line = path.read_text().splitlines()
+    run = json.loads(line)
+    run["metrics"]["loss"][0] += 0.1
+    path.write_text(head + "\n" + json.dumps(run) + "\n")
+    assert command.main([name, "--check"]) == 1
+    assert re.search(rf"{name}: loss \S+ stored, \S+ now\n1 differ", capsys.readouterr().out)
 
 
 def test_the_command_takes_the_beginning_of_names(monkeypatch):
-    assert experiments._chosen(["memory-length-4-", "digits-s5", "digits"]) == [
+    assert command.chosen(["memory-length-4-", "digits-s5", "digits"]) == [
         "memory-length-4-attention", "memory-length-4-lstm", "memory-length-4-none", "memory-length-4-s5", "digits-s5", "digits-gru"
     ]  # fmt: skip
     with pytest.raises(ValueError, match="Did you mean 'digits-s5'"):
-        experiments._chosen(["digit-s5"])
+        command.chosen(["digit-s5"])
 
 
-def test_tuning_records_every_trial(tmp_path, monkeypatch):
-    monkeypatch.setattr(experiments, "_CPU", {n: experiments.get(n, "smoke").config for n in experiments.names()})
-    monkeypatch.setattr(experiments, "AGENT_TRIALS", (1e-3, 2e-3))
+def test_tuning_records_every_try(tmp_path, monkeypatch):
+    shrunk(monkeypatch, tries=({"lr": 1e-3}, {"lr": 2e-3}))
     monkeypatch.setattr(records, "results_folder", lambda: tmp_path)
-    found = experiments.tune("memory-length-none", tmp_path / "out", progress=False)
-    assert found["chosen"] in found["trials"] and len(found["score"]) == 2 and found["seed"] == experiments.TUNING_SEED
+    found = search.tune("memory-length-none", tmp_path / "out", progress=False)
+    assert found["chosen"] in found["tries"] and len(found["score"]) == 2 and found["seed"] == TUNING_SEED
     assert experiments.tuning()["memory-length-none"]["score"] == found["score"]
 
 
 def test_tuning_goes_on_where_a_run_diverges(tmp_path, monkeypatch):
-    config = dataclasses.replace(experiments.get(f"{CONTEXT}-none", "smoke").config, total_steps=1)
-    monkeypatch.setattr(experiments, "_CPU", {f"{CONTEXT}-none": config})
-    monkeypatch.setattr(experiments, "TUNING_STEPS", 256)
-    monkeypatch.setattr(experiments, "AGENT_TRIALS", (1e30, 1e-3))
+    shrunk(monkeypatch, tries=({"lr": 1e30}, {"lr": 1e-3}), changes={"total_steps": 256})
     monkeypatch.setattr(records, "results_folder", lambda: tmp_path)
-    found = experiments.tune(f"{CONTEXT}-none", tmp_path / "out", progress=False)
+    found = search.tune(f"{CONTEXT}-none", tmp_path / "out", progress=False)
     assert found["score"][0] == 0 < found["score"][1] and found["chosen"] == {"lr": 1e-3}
+
+
+def test_every_experiment_is_of_one_family_and_what_a_family_names_is_its_own():
+    everything = [name for family in experiments.FAMILIES for name in family.configs]
+    assert len(everything) == len(set(everything)) == len(experiments.names())
+    for family in experiments.FAMILIES:
+        tuned = {task for tasks in family.tuning.tasks.values() for task in tasks}
+        assert {*family.weights, *tuned} <= set(family.configs)
+        for task, methods in family.published.items():
+            assert {f"{task}-{method}" for method in methods} <= set(family.configs) or task.startswith("memory-length")
+
+
+@pytest.mark.parametrize(
+    "old, new", [("TRIALS", "TRIES"), ("AGENT_TRIALS", "AGENT_TRIES"), ("WORLD_TRIALS", "WORLD_TRIES")]
+)
+def test_old_names_lead_to_the_same_things(old, new):
+    assert getattr(experiments, old) is getattr(experiments, new)
+    assert experiments.main is command.main and experiments.tune is search.tune

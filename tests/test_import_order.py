@@ -52,6 +52,22 @@ def test_imports_only_what_stands_above(path):
             assert ORDER.index(parts[1]) < ORDER.index(own), f"{own} imports {parts[1]}, which stands below it"
 
 
+@pytest.mark.parametrize("package", ["memory", "viz"])
+def test_files_of_a_package_import_one_another_and_not_what_it_gathers(package):
+    """A file says which file a name is from, and none of them imports in a circle."""
+    files = {path.stem: path for path in (PACKAGE / package).glob("*.py") if path.stem != "__init__"}
+    needs: dict[str, set[str]] = {}
+    for stem, path in files.items():
+        lines = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
+        gathered = [alias.name for node in lines if node.module == f"s5lib.{package}" for alias in node.names]
+        assert set(gathered) <= set(files), f"{path.name} imports {set(gathered) - set(files)} from the package's root"
+        inside = {(node.module or "").removeprefix(f"s5lib.{package}.") for node in lines}
+        needs[stem] = set(gathered) | (inside & set(files))
+    while ready := [stem for stem, needed in needs.items() if not needed & set(needs)]:
+        needs = {stem: needed for stem, needed in needs.items() if stem not in ready}
+    assert not needs, f"these import one another in a circle: {sorted(needs)}"
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_figures_live_in_viz_alone(path):
     tops = {name.split(".")[0] for name in imported(path)}

@@ -1,5 +1,7 @@
 """Every memory under the same laws, each beside an independent implementation, and what they refuse."""
 
+import importlib
+import inspect
 from functools import cache, partial
 
 import flax.linen as nn
@@ -10,21 +12,33 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from s5lib import memory as memories
 from s5lib import runs
-from s5lib.memory import GRU, LSTM, MEMORIES, Transformer, count_parameters, make_memory, match_parameters
+from s5lib.memory import (
+    GRU,
+    KINDS,
+    LSTM,
+    MEMORIES,
+    Memory,
+    Transformer,
+    count_parameters,
+    make_memory,
+    match_parameters,
+)
+from s5lib.s5 import S5SSM, S5Block
 from tests.oracles import attention
 
 T, B, H = 10, 3, 8
-CASES = {
-    "s5": ("s5", {"state_size": 8, "layers": 1}),
-    "gru": ("gru", {"layers": 2}),
-    "lstm": ("lstm", {"layers": 2}),
-    "lstm-residual": ("lstm", {"residual": True}),
-    "attention": ("attention", {"heads": 2, "window": 4}),
-    "attention-long": ("attention", {"layers": 1, "heads": 2, "window": 32}),
-    "none": ("none", {"layers": 1}),
-    "identity": ("none", {"layers": 0}),
+# All that is said here of single memories: a small one of each, or several. One that is not named has its own defaults.
+SMALL = {
+    "s5": {"s5": {"state_size": 8, "layers": 1}},
+    "gru": {"gru": {"layers": 2}},
+    "lstm": {"lstm": {"layers": 2}, "lstm-residual": {"residual": True}},
+    "attention": {"attention": {"heads": 2, "window": 4}, "attention-long": {"layers": 1, "heads": 2, "window": 32}},
+    "none": {"none": {"layers": 1}, "identity": {"layers": 0}},
 }
+WITHOUT_A_LOOP = {"attention", "none"}
+CASES = {case: (name, options) for name in MEMORIES for case, options in SMALL.get(name, {name: {}}).items()}
 every = pytest.mark.parametrize("case", CASES)
 learns = pytest.mark.parametrize("case", [case for case in CASES if case != "identity"])
 remembers = pytest.mark.parametrize("case", [case for case in CASES if CASES[case][0] != "none"])
@@ -56,6 +70,57 @@ def close(actual, expected, tolerance=2e-5):
         np.testing.assert_allclose(np.asarray(a), np.asarray(e), rtol=tolerance, atol=tolerance)
 
     jax.tree.map(compare, actual, expected)
+
+
+# -------------------------------------------------------------------------------------------------------------- contract
+@every
+def test_every_memory_is_one(case):
+    """The contract's attributes, their kinds, and the signature of the call."""
+    memory, _, _, _, _, carry = made(case)
+    assert isinstance(memory, Memory) and memory.features == H
+    assert list(inspect.signature(memory.__call__).parameters) == ["carry", "x", "resets", "prepared"]
+    assert all(leaf.shape[0] == B for leaf in jax.tree.leaves(carry))
+    assert jax.tree.structure(memory.initial_carry(B)) == jax.tree.structure(carry)
+
+
+def test_what_is_no_memory_is_told_apart():
+    assert not isinstance(nn.Dense(H), Memory) and not isinstance(nn.GRUCell(H), Memory)
+
+
+def test_the_parts_of_s5_are_memories_too():
+    ssm = S5SSM(H, 8)
+    for memory in (ssm, S5Block(ssm)):
+        assert isinstance(memory, Memory) and memory.features == H
+        assert memory.slow_parameters == MEMORIES["s5"].slow_parameters
+
+
+@every
+def test_slow_parameters_name_leaves(case):
+    """Each name is a leaf's in the memory's parameters."""
+    memory, _, params, _, _, _ = made(case)
+    leaves = {path[-1].key for path, _ in jax.tree_util.tree_leaves_with_path(params)}
+    assert isinstance(memory.slow_parameters, tuple) and set(memory.slow_parameters) <= leaves
+
+
+def test_of_the_first_memories_only_s5_has_slow_parameters():
+    slow = {name: MEMORIES[name].slow_parameters for name in ("s5", "gru", "lstm", "attention", "none")}
+    assert slow.pop("s5") == ("Lambda_re", "Lambda_im", "B_tilde", "log_step")
+    assert not any(slow.values())
+
+
+def test_kinds_are_named_and_drawn_apart():
+    for field in ("name", "module", "label", "colour", "linestyle"):
+        values = [getattr(kind, field) for kind in KINDS]
+        assert len(set(values)) == len(values), field
+    assert {kind.name: kind.module for kind in KINDS} == MEMORIES
+
+
+@pytest.mark.parametrize("name", ["EXPANSION", "LARGE", "PIECE"])
+def test_what_moved_is_found_where_it_was(name):
+    home = "feedforward" if name == "EXPANSION" else "attention"
+    assert getattr(memories, name) is getattr(importlib.import_module(f"s5lib.memory.{home}"), name)
+    with pytest.raises(AttributeError, match=r"module 's5lib.memory' has no attribute 'GRUU'"):
+        _ = memories.GRUU
 
 
 # ------------------------------------------------------------------------------------------------------------------ laws
@@ -90,7 +155,7 @@ def test_a_step_has_no_loop_and_only_recurrences_loop_over_time(case):
     one = str(jax.make_jaxpr(memory.apply)(params, carry, x[:1], resets[:1]))
     many = str(jax.make_jaxpr(memory.apply)(params, carry, x, resets))
     assert "scan[" not in one
-    assert ("scan[" in many) == (CASES[case][0] in ("s5", "gru", "lstm"))
+    assert ("scan[" in many) == (CASES[case][0] not in WITHOUT_A_LOOP)
 
 
 @every
@@ -310,7 +375,7 @@ def test_stored_weights_of_a_gru_fit():
 
 @pytest.mark.parametrize("name", list(MEMORIES))
 def test_match_parameters_finds_the_nearest_width(name):
-    options = {"layers": 1} | ({"state_size": 8} if name == "s5" else {})
+    options = {"state_size": 8, "layers": 1} if name == "s5" else {"layers": 1} if name in SMALL else {}
     width = match_parameters(name, 5, 20_000, **options)
 
     def count(width):
@@ -318,10 +383,14 @@ def test_match_parameters_finds_the_nearest_width(name):
         init = lambda: memory.init(jax.random.key(0), memory.initial_carry(1), jnp.zeros((1, 1, width)))  # noqa: E731
         return count_parameters(jax.eval_shape(init)) + 6 * width
 
-    unit = 8 if name == "attention" else 1
+    unit = next(kind.width_unit(**options) for kind in KINDS if kind.name == name)
     assert width % unit == 0
     assert abs(count(width) - 20_000) == min(abs(count(width + shift) - 20_000) for shift in (-unit, 0, unit))
     assert match_parameters(name, 5, count(width), **options) == width
+
+
+def test_attention_is_as_wide_as_its_heads_allow():
+    assert Transformer.width_unit() == 8 and Transformer.width_unit(heads=3, layers=1) == 6
 
 
 def test_count_parameters_counts_complex_numbers_twice_and_reads_shapes():
@@ -365,7 +434,7 @@ def test_bad_calls_are_refused(case):
         ((carry, x, resets.astype(float)), TypeError, "resets must be bool"),
         ((None, x, resets), ValueError, "carry must"),
     ]
-    if CASES[case][0] != "none":
+    if jax.tree.leaves(carry):
         bad.append(((memory.initial_carry(B + 1), x, resets), ValueError, "carry must have shape"))
     for arguments, error, message in bad:
         with pytest.raises(error, match=message):

@@ -15,6 +15,7 @@ from gymnax.environments import spaces
 from s5lib import ppo, runs
 from s5lib.distributions import Categorical, DiagNormal
 from s5lib.envs import Environment, Trials, make
+from s5lib.memory import MEMORIES
 from s5lib.networks import ActorCritic
 from s5lib.ppo import Hypers, PPOConfig, Rollout, ppo_loss
 
@@ -268,9 +269,26 @@ def test_annealing_and_the_pace_of_s5():
         moves.append(jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), before, state.params))
     frozen = [jax.tree_util.tree_leaves_with_path(m) for m in moves]
     for where, moved in frozen[0]:
-        assert (moved == 0) == (where[-1].key in ppo.SSM_PARAMETERS)
+        assert (moved == 0) == (where[-1].key in agent.network.memory.slow_parameters)
     size = [sum(moved for _, moved in tree) for tree in frozen]
     assert size[2] < 0.6 * size[0]
+
+
+@pytest.mark.parametrize("memory", MEMORIES)
+def test_only_the_memorys_slow_parameters_move_at_a_pace_of_their_own(memory):
+    """At pace 0 they stay where they are and all else moves, a leaf of the same name outside the memory too."""
+    agent = ppo.make(PPOConfig(memory=memory, **SMALL))
+    params = jax.tree.map(jnp.ones_like, jax.jit(agent.init)(KEY).params)
+    params["params"]["encoder"] |= {name: jnp.ones(2) for name in ("Lambda_re", "B_tilde")}
+    still = agent.config.hypers._replace(ssm_lr=0.0)
+    after, _, _ = agent._step(params, ppo._adam.init(params), params, still, jnp.int32(0))
+    slow = set(agent.network.memory.slow_parameters)
+    found = set()
+    for path, leaf in jax.tree_util.tree_leaves_with_path(after):
+        stays = path[1].key == "memory" and path[-1].key in slow
+        found |= {path[-1].key} if stays else set()
+        assert bool((leaf == 1).all()) == stays, jax.tree_util.keystr(path)
+    assert found == slow
 
 
 def test_without_resets_the_memory_goes_on():

@@ -2,6 +2,7 @@
 
 import base64
 import functools
+import importlib
 import io
 import json
 import re
@@ -24,6 +25,8 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 
 from s5lib import stats, viz
+from s5lib.memory import KINDS
+from s5lib.viz import embed, page
 
 
 @pytest.fixture
@@ -77,6 +80,34 @@ def test_methods_stay_apart():
     assert viz.style("s5", linewidth=3) == {**viz.METHODS["s5"], "linewidth": 3}
     with pytest.raises(ValueError, match=r"method must be one of 's5'.*Did you mean 'gru'"):
         viz.style("grru")
+
+
+def test_methods_are_the_memories_and_what_they_are_compared_with():
+    assert list(viz.METHODS) == [*(kind.name for kind in KINDS), "optimal", "random"]
+    for kind in KINDS:
+        assert viz.METHODS[kind.name] == {"color": kind.colour, "linestyle": kind.linestyle, "label": kind.label}
+    with matplotlib.rc_context():
+        viz.use_style()
+        assert plt.rcParams["axes.prop_cycle"].by_key()["color"] == [kind.colour for kind in KINDS]
+
+
+ALIASES = {
+    "curves": ["CENTRES", "bars", "learning_curve", "state_heatmap", "unit_disc"],
+    "embed": ["DPI", "MAX_BYTES", "SVG_BYTES"],
+    "page": ["MAX_FRAMES", "Words", "explore", "progress", "show", "show_source"],
+    "style": ["METHODS", "plt", "style", "use_style"],
+}
+
+
+@pytest.mark.parametrize("home, name", [(home, name) for home, names in ALIASES.items() for name in names])
+def test_every_name_of_the_package_is_that_of_its_file(home, name):
+    """``viz.style`` is the function, though its file bears that name as well."""
+    assert getattr(viz, name) is getattr(importlib.import_module(f"s5lib.viz.{home}"), name)
+
+
+def test_an_unknown_name_of_viz_is_an_attribute_error():
+    with pytest.raises(AttributeError, match=r"module 's5lib.viz' has no attribute 'shown'"):
+        _ = viz.shown
 
 
 # --- show
@@ -180,11 +211,11 @@ def test_many_busy_frames_are_made_coarser(building, monkeypatch):
         return fig
 
     viz.explore(draw, caption="c", alt="a", seed=range(4))
-    monkeypatch.setattr(viz, "MAX_BYTES", viz.MAX_BYTES * 4 // 60)  # what four frames of sixty may take
+    monkeypatch.setattr(embed, "MAX_BYTES", embed.MAX_BYTES * 4 // 60)  # what four frames of sixty may take
     viz.explore(draw, caption="c", alt="a", seed=range(4))
     fine, coarse = (json.loads(element(shown).find("script").string)["frames"] for shown in building)
     assert pixels(fine[0]).width == 1024 > pixels(coarse[0]).width >= 640
-    assert sum(map(len, coarse)) < 1.1 * viz.MAX_BYTES < sum(map(len, fine))
+    assert sum(map(len, coarse)) < 1.1 * embed.MAX_BYTES < sum(map(len, fine))
 
 
 def test_rare_colours_survive_the_palette(building, monkeypatch):
@@ -193,7 +224,7 @@ def test_rare_colours_survive_the_palette(building, monkeypatch):
         fig.colorbar(ax.imshow(np.abs(np.random.default_rng(n).normal(size=(24, 120))), vmax=8))
         return fig
 
-    monkeypatch.setattr(viz, "MAX_BYTES", 0)  # the coarsest palette
+    monkeypatch.setattr(embed, "MAX_BYTES", 0)  # the coarsest palette
     viz.explore(draw, caption="c", alt="a", n=[1, 2])
     colours = np.asarray(pixels(json.loads(element(building[0]).find("script").string)["frames"][0])).reshape(-1, 3)
     yellow = np.array(matplotlib.colormaps["viridis"](1.0)[:3]) * 255
@@ -211,7 +242,7 @@ def test_explore_script_data_cannot_close_its_script(building):
 
 @pytest.fixture
 def live(displayed, monkeypatch):
-    monkeypatch.setattr(viz, "_in_kernel", lambda: True)
+    monkeypatch.setattr(page, "in_kernel", lambda: True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # ipywidgets asks for a kernel that this test does not have
         yield displayed

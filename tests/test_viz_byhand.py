@@ -37,7 +37,7 @@ def displayed(monkeypatch):
 @pytest.fixture
 def desk(displayed, monkeypatch):
     """Start a game with a live kernel; return its desk."""
-    monkeypatch.setattr(byhand, "_in_kernel", lambda: True)
+    monkeypatch.setattr(byhand, "in_kernel", lambda: True)
     monkeypatch.delenv("S5LIB_BUILD", raising=False)
     made = []
     original = byhand._Desk.__init__
@@ -240,7 +240,7 @@ def test_options_and_seeds_are_passed_on(desk):
 
 def test_while_the_book_is_built_both_players_are_watched(displayed, monkeypatch):
     monkeypatch.setenv("S5LIB_BUILD", "1")
-    monkeypatch.setattr(byhand, "_in_kernel", lambda: True)
+    monkeypatch.setattr(byhand, "in_kernel", lambda: True)
     asked = []
     monkeypatch.setattr(games, "watch", lambda name, **options: asked.append((name, options)))
     byhand.play("MineSweeperEasy", seed=4, num_mines=3)

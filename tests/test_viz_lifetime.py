@@ -87,8 +87,8 @@ def test_what_cannot_be_drawn():
 
 def test_watching(monkeypatch):
     _, agent, params = lived()
-    monkeypatch.setattr("s5lib.viz._in_kernel", lambda: False)
+    monkeypatch.setattr("s5lib.viz.page.in_kernel", lambda: False)
     shown = []
-    monkeypatch.setattr("s5lib.viz.show", lambda fig, caption, alt: shown.append((fig, caption, alt)))
+    monkeypatch.setattr("s5lib.viz.page.show", lambda fig, caption, alt: shown.append((fig, caption, alt)))
     lifetime.watch_trials(agent, params, seeds=(1,), trials=(1, 2))
     assert len(shown) == 1 and "the pole stands for" in shown[0][2]

@@ -114,9 +114,9 @@ def test_a_visit_is_drawn():
 @pytest.mark.slow
 def test_watching_and_what_cannot_be_watched(monkeypatch):
     found, agent, params = visited()
-    monkeypatch.setattr("s5lib.viz._in_kernel", lambda: False)
+    monkeypatch.setattr("s5lib.viz.page.in_kernel", lambda: False)
     shown = []
-    monkeypatch.setattr("s5lib.viz.show", lambda fig, caption, alt: shown.append((fig, caption, alt)))
+    monkeypatch.setattr("s5lib.viz.page.show", lambda fig, caption, alt: shown.append((fig, caption, alt)))
     worlds.watch_worlds({"gru": found}, ["CartpoleSwingup"], count=1)
     assert len(shown) == 1 and "GRU in CartpoleSwingup, projection 1: return" in shown[0][2]
     with pytest.raises(ValueError, match="count must be at most 2, the episodes that were played; got 3"):

@@ -66,7 +66,8 @@ def python(wheel, tmp_path_factory):
 
 def test_wheel_holds_the_package_and_nothing_else(wheel):
     names = zipfile.ZipFile(wheel).namelist()
-    assert "s5lib/py.typed" in names and "s5lib/scan.py" in names
+    modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "s5lib").rglob("*.py")}
+    assert {"s5lib/py.typed", *modules} <= set(names)
     assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"s5lib"}
     stored = {path.name for path in (ROOT / "book/results").glob("*.*") if path.suffix in (".json", ".jsonl", ".npz")}
     assert stored <= {Path(name).name for name in names}, "the stored runs ship in the wheel"

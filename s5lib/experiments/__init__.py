@@ -135,6 +135,6 @@ __getattr__ = moved(
     __name__,
     {
         "AGENT_TRIALS": "s5lib.experiments.agents", "TRIALS": "s5lib.experiments.digits",
-        "WORLD_TRIALS": "s5lib.experiments.many_worlds", "tune": "s5lib.experiments.tuning", "main": "s5lib.experiments.command",
+        "WORLD_TRIALS": "s5lib.experiments.many_worlds", "tune": "s5lib.experiments.search", "main": "s5lib.experiments.command",
     },
 )  # fmt: skip

@@ -10,7 +10,7 @@ import numpy as np
 from s5lib import records
 from s5lib.config import check_choice
 from s5lib.experiments import WEIGHTS, get, names, run, tunable
-from s5lib.experiments.tuning import tune
+from s5lib.experiments.search import tune
 
 __all__ = ["check", "main"]
 

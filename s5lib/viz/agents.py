@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from s5lib.config import check_shape
-from s5lib.viz import plt, style
+from s5lib.viz.style import Axes, Figure, plt, style
 
 __all__ = ["sweep", "timeline"]
 
@@ -25,7 +26,7 @@ NEXT = 0.42  # the row of what the step's target takes as the value to come
 LEFT = -1.78
 
 
-def timeline(resets: Any, terminated: Any, truncated: Any, moment: int | None = None) -> Any:
+def timeline(resets: ArrayLike, terminated: ArrayLike, truncated: ArrayLike, moment: int | None = None) -> Figure:
     """Draw what an agent knows when: carry, observation, action, reward, the three flags, and the value to come.
 
     Time runs to the right, one column a step; within a column, from top to bottom. The carry is cut where ``resets`` is
@@ -69,7 +70,7 @@ def timeline(resets: Any, terminated: Any, truncated: Any, moment: int | None = 
     return fig
 
 
-def _episodes(ax: Any, resets: np.ndarray, T: int) -> None:
+def _episodes(ax: Axes, resets: np.ndarray, T: int) -> None:
     """A ground for each episode, its number above."""
     opens = [0, *(t for t in range(1, T) if resets[t])]
     for number, (start, stop) in enumerate(zip(opens, [*opens[1:], T], strict=True)):
@@ -79,7 +80,7 @@ def _episodes(ax: Any, resets: np.ndarray, T: int) -> None:
         ax.text((start + stop - 1) / 2, 8.6, f"episode {number + 1}{goes_on}", ha="center", va="center", fontsize=11)
 
 
-def _column(ax: Any, t: int, flag: dict[str, bool], last: int) -> None:
+def _column(ax: Axes, t: int, flag: dict[str, bool], last: int) -> None:
     """One step: what is known by the time ``last`` in ink, the rest pale."""
     read, returned = last >= 2 * t, last >= 2 * t + 1
     ink, after = (INK if known else UNKNOWN for known in (read, returned))
@@ -116,7 +117,7 @@ def _column(ax: Any, t: int, flag: dict[str, bool], last: int) -> None:
     _to_come(ax, t, flag, last)
 
 
-def _to_come(ax: Any, t: int, flag: dict[str, bool], last: int) -> None:
+def _to_come(ax: Axes, t: int, flag: dict[str, bool], last: int) -> None:
     """What the target of step t takes as the value of all that follows, and the carry it is read from."""
     here, following = ("t" if k == 0 else f"t+{k}" for k in (t, t + 1))
     ended = flag["terminated"] or flag["truncated"]
@@ -130,7 +131,7 @@ def _to_come(ax: Any, t: int, flag: dict[str, bool], last: int) -> None:
     ax.text(t, NEXT, text, ha="center", va="center", color=color, fontsize=11.5)
 
 
-def sweep(ax: Any, values: Mapping[float, Sequence[float]], method: str, shift: float = 1.0, **overrides: Any) -> None:
+def sweep(ax: Axes, values: Mapping[float, Sequence[float]], method: str, shift: float = 1.0, **overrides: Any) -> None:
     """Draw a score against a size on a log axis: every seed a point, a line through the means.
 
     Args:

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from s5lib.viz import plt
+from s5lib.envs import Episode
 from s5lib.viz.pieces import (
     ACTION,
     ASKED,
@@ -24,13 +24,14 @@ from s5lib.viz.pieces import (
     table,
     unit,
 )
+from s5lib.viz.style import Axes, plt
 
 __all__ = ["MOVES", "battleship", "concentration", "labyrinth", "minesweeper"]
 
 MOVES = ((0, -1), (0, 1), (-1, 0), (1, 0))  # left, right, up, down: rows grow downwards
 
 
-def concentration(ax: Any, env: Any, episode: Any, t: int) -> None:
+def concentration(ax: Axes, env: Any, episode: Episode, t: int) -> None:
     """The cards on the table: matched ones are green, those that have been shown white, the others grey."""
     values, up = episode.state.cards[t], episode.state.face_up[t]
     kinds = 2 if env.deck_type == "colors" else 13
@@ -47,7 +48,7 @@ def concentration(ax: Any, env: Any, episode: Any, t: int) -> None:
     frame(ax, *places[int(episode.action[t])], side, side, ACTION)
 
 
-def battleship(ax: Any, env: Any, episode: Any, t: int) -> None:
+def battleship(ax: Axes, env: Any, episode: Episode, t: int) -> None:
     """The sea: ships are squares with a dot, hits are crossed, misses are open circles."""
     ships, guessed = episode.state.ships[t], episode.state.guessed[t]
     hit, missed = guessed & ships, guessed & ~ships
@@ -59,7 +60,7 @@ def battleship(ax: Any, env: Any, episode: Any, t: int) -> None:
     draw_board(ax, episode, t, grounds, marks)
 
 
-def minesweeper(ax: Any, env: Any, episode: Any, t: int) -> None:
+def minesweeper(ax: Axes, env: Any, episode: Episode, t: int) -> None:
     """The field: an open square tells how many mines lie on its neighbours; hidden mines are stars."""
     mines, viewed = episode.state.mines[t], episode.state.viewed[t]
     n, wide = len(mines), np.pad(mines, 1).astype(int)
@@ -72,7 +73,7 @@ def minesweeper(ax: Any, env: Any, episode: Any, t: int) -> None:
     draw_board(ax, episode, t, grounds, list(zip(texts.flat, colors.flat, strict=True)))
 
 
-def draw_board(ax: Any, episode: Any, t: int, grounds: np.ndarray, marks: list) -> None:
+def draw_board(ax: Axes, episode: Episode, t: int, grounds: np.ndarray, marks: list) -> None:
     """Squares row by row; framed are the one the observation speaks of, which was chosen last, and the one chosen now."""
     side = 10 / len(grounds)
     places = [(column * side, 10 - (row + 1) * side) for row, column in np.ndindex(grounds.shape)]
@@ -83,7 +84,7 @@ def draw_board(ax: Any, episode: Any, t: int, grounds: np.ndarray, marks: list) 
             frame(ax, column * side, 10 - (row + 1) * side, side, side, color, linewidth=3)
 
 
-def labyrinth(ax: Any, env: Any, episode: Any, t: int) -> None:
+def labyrinth(ax: Axes, env: Any, episode: Episode, t: int) -> None:
     """The maze: the squares in view are framed, visited ones have a dot, and so far unseen ones are grey."""
     maze, explored = episode.state.maze[t], episode.state.explored[t]
     n, side = len(maze), 10 / len(maze)

@@ -16,8 +16,10 @@ import numpy as np
 
 from s5lib import envs
 from s5lib.config import require
-from s5lib.viz import _data_uri, _encode, _figure, _image, _in_kernel, games, plt, use_style
+from s5lib.viz import games
+from s5lib.viz.embed import data_uri, encode, figure, img, in_kernel
 from s5lib.viz.pieces import BAD, GOOD, HIDDEN, INK, KNOWN, SEEN, face
+from s5lib.viz.style import plt, use_style
 
 __all__ = ["NEEDS", "Hand", "play"]
 
@@ -259,7 +261,7 @@ def play(name: str, seed: int = 0, **options: Any) -> None:
         TypeError, ValueError: as in ``s5lib.envs.make``.
     """
     env, about = envs.make(name, **options), envs.describe(name, **options)
-    if os.environ.get("S5LIB_BUILD") == "1" or not _in_kernel():
+    if os.environ.get("S5LIB_BUILD") == "1" or not in_kernel():
         games.watch(name, seed=seed, **options)
     else:
         require("IPython", "viz").display.display(_Desk(env, about, seed).page)
@@ -357,9 +359,9 @@ class _Desk:
         games.draw_game(fig.add_axes((0.03, 0.02, 0.94, 0.96)), self.env, episode, t)
         game = games.GAMES[type(self.env).__name__]
         alt = f"{self.about.name}, your step {t}: {game.says(self.env, episode, t)}"
-        picture = _image(_data_uri(*_encode(fig)), alt, fig.get_figwidth())
+        picture = img(data_uri(*encode(fig)), alt, fig.get_figwidth())
         plt.close(fig)
-        return _figure("s5lib-figure", picture, f"Your last step, number {t}, with all that was hidden. {game.legend}")
+        return figure("s5lib-figure", picture, f"Your last step, number {t}, with all that was hidden. {game.legend}")
 
 
 def _button(widgets: Any, name: str, does: Callable[[], Any], width: str = "auto") -> Any:

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from s5lib.envs import Episode
 from s5lib.viz.pieces import (
     ASKED,
     BAD,
@@ -25,6 +26,7 @@ from s5lib.viz.pieces import (
     tile,
     unit,
 )
+from s5lib.viz.style import Axes
 
 __all__ = [
     "autoencode",
@@ -36,7 +38,7 @@ __all__ = [
 ]
 
 
-def repeat_previous(ax: Any, env: Any, episode: Any, t: int) -> None:
+def repeat_previous(ax: Axes, env: Any, episode: Episode, t: int) -> None:
     """All cards in order of play: those that may be forgotten are faint, the one asked for is framed."""
     suits = episode.state.suits[t]
     asked = int(t - env.k + 1)
@@ -49,7 +51,7 @@ def repeat_previous(ax: Any, env: Any, episode: Any, t: int) -> None:
         frame(ax, *places[asked], side, side, ASKED)
 
 
-def repeat_first(ax: Any, env: Any, episode: Any, t: int) -> None:
+def repeat_first(ax: Axes, env: Any, episode: Episode, t: int) -> None:
     """The first card and the one in view, large; beneath, the cards in between as they went by."""
     suits = episode.state.suits[t]
     for x, text, i in ((1.2, "first card", 0), (5.7, "in view", t)):
@@ -66,7 +68,7 @@ def repeat_first(ax: Any, env: Any, episode: Any, t: int) -> None:
                 frame(ax, x, 1.0, 10 / 7, 1.7, SEEN)
 
 
-def autoencode(ax: Any, env: Any, episode: Any, t: int) -> None:
+def autoencode(ax: Axes, env: Any, episode: Episode, t: int) -> None:
     """All cards in order: seen one by one, then asked for from the last to the first; a wrong answer is struck out."""
     suits, count = episode.state.suits[t], len(episode.state.suits[t])
     places, side = table(count)
@@ -85,7 +87,7 @@ def autoencode(ax: Any, env: Any, episode: Any, t: int) -> None:
         frame(ax, *places[asked], side, side, ASKED)
 
 
-def count_recall(ax: Any, env: Any, episode: Any, t: int) -> None:
+def count_recall(ax: Axes, env: Any, episode: Episode, t: int) -> None:
     """The card and the query in view, and how often each kind of card was dealt, which is hidden."""
     state = episode.state
     counts = state.counts[t]
@@ -104,7 +106,7 @@ def count_recall(ax: Any, env: Any, episode: Any, t: int) -> None:
     frame(ax, asked * width, 0.15, width, 5.2, ASKED)
 
 
-def higher_lower(ax: Any, env: Any, episode: Any, t: int) -> None:
+def higher_lower(ax: Axes, env: Any, episode: Episode, t: int) -> None:
     """The card in view, the next one, and how many of each rank are still to come."""
     ranks = episode.state.ranks[t]
     for x, text, i in ((1.2, "in view", t), (5.7, "next", t + 1)):
@@ -117,7 +119,7 @@ def higher_lower(ax: Any, env: Any, episode: Any, t: int) -> None:
     label(ax, 5, 4.7, "still to come")
 
 
-def memory_chain(ax: Any, env: Any, episode: Any, t: int) -> None:
+def memory_chain(ax: Axes, env: Any, episode: Episode, t: int) -> None:
     """The cue, shown on the first two observations only, and the time until it is asked for."""
     context, length = episode.state.context[t], env.memory_length
     side = min(3.4, 10 / len(context))

@@ -12,8 +12,10 @@ import numpy as np
 
 from s5lib import acting, envs
 from s5lib.config import check_choice, check_positive_int
-from s5lib.viz import METHODS, boards, cards, explore, motion, plt
+from s5lib.viz import boards, cards, motion
+from s5lib.viz.page import explore
 from s5lib.viz.pieces import BAD, GOOD, INK, canvas, label
+from s5lib.viz.style import METHODS, plt
 
 __all__ = ["draw_game", "record", "watch", "watch_agents"]
 

@@ -8,9 +8,11 @@ import numpy as np
 from s5lib.envs import Wrapper, inner
 from s5lib.envs.projection import ProjectedState, Projection
 from s5lib.envs.trials import TrialState
-from s5lib.viz import explore, motion, plt
+from s5lib.viz import motion
 from s5lib.viz.games import played
+from s5lib.viz.page import explore
 from s5lib.viz.pieces import ACTION, BAD, GOOD, PALE, SEEN
+from s5lib.viz.style import plt
 
 __all__ = ["Lifetime", "draw_trial", "record_lifetime", "watch_trials"]
 

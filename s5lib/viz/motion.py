@@ -4,13 +4,14 @@ from typing import Any
 
 import numpy as np
 
-from s5lib.viz import plt
+from s5lib.envs import Episode
 from s5lib.viz.pieces import ACTION, BAD, GOOD, INK, KNOWN, PALE, SEEN, arc, arrow, label, pillars, unit
+from s5lib.viz.style import Axes, plt
 
 __all__ = ["bandit", "cartpole", "pendulum"]
 
 
-def bandit(ax: Any, env: Any, episode: Any, t: int) -> None:
+def bandit(ax: Axes, env: Any, episode: Episode, t: int) -> None:
     """Each arm's chance of winning, hidden, and in front of it the share of its pulls so far that won."""
     arms, pulled = episode.state.arms[t], episode.action[:t].astype(int)
     pulls = np.bincount(pulled, minlength=len(arms))
@@ -31,7 +32,7 @@ def bandit(ax: Any, env: Any, episode: Any, t: int) -> None:
     arrow(ax, (middles[int(episode.action[t])], 0.05), (middles[int(episode.action[t])], 0.95), ACTION)
 
 
-def cartpole(ax: Any, env: Any, episode: Any, t: int) -> None:
+def cartpole(ax: Axes, env: Any, episode: Episode, t: int) -> None:
     """The cart, its pole (drawn longer than it is) and their velocities: what is shown is blue, what is hidden grey."""
     x, x_dot, theta, theta_dot = episode.state.physics[t]
     positions = env.noise_sigma == 0 and (env.shown == "positions" or t == 0)
@@ -61,7 +62,7 @@ def turned(theta: float) -> np.ndarray:
     return np.array([np.sin(theta), np.cos(theta)])
 
 
-def draw_cart(ax: Any, x: float, theta: float, base: float, length: float, color: str, alpha: float = 1.0) -> None:
+def draw_cart(ax: Axes, x: float, theta: float, base: float, length: float, color: str, alpha: float = 1.0) -> None:
     """A cart whose top is at height ``base``, and the pole on it."""
     look = {"facecolor": KNOWN, "edgecolor": color, "linewidth": 2.4, "alpha": alpha}
     ax.add_patch(plt.Rectangle((x - 0.9, base - 0.8), 1.8, 0.8, **look))
@@ -69,7 +70,7 @@ def draw_cart(ax: Any, x: float, theta: float, base: float, length: float, color
     ax.plot([x, tip[0]], [base, tip[1]], color=color, linewidth=5, alpha=alpha, solid_capstyle="round")
 
 
-def pendulum(ax: Any, env: Any, episode: Any, t: int) -> None:
+def pendulum(ax: Axes, env: Any, episode: Episode, t: int) -> None:
     """The rod, upright is best; around the pivot the velocity, hidden, and the torque."""
     theta, theta_dot = episode.state.physics[t]
     pivot = np.array([5.0, 5.0])

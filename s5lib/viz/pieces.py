@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from s5lib.config import require
-from s5lib.viz import plt
+from s5lib.viz.style import Axes, plt
 
 _collections, _textpath, _path = (require(f"matplotlib.{part}", "viz") for part in ("collections", "textpath", "path"))
 
@@ -54,39 +54,40 @@ RANKS = ("A", *(str(number) for number in range(2, 11)), "J", "Q", "K")
 Face = tuple[str, str]  # what stands on a card, and its colour
 
 
-def canvas(ax: Any) -> None:
+def canvas(ax: Axes) -> None:
     """Make the axes a board: 10 x 10 units, and below it room for two lines of text."""
     ax.set(xlim=(0, 10), ylim=(-2.5, 10.1), aspect="equal")
     ax.axis("off")
 
 
-def unit(ax: Any) -> float:
+def unit(ax: Axes) -> float:
     """The size of one unit in points, so that text can fit its tile."""
-    place, (width, height) = ax.get_position(original=True), ax.figure.get_size_inches()
+    place = ax.get_position(original=True)
+    width, height = ax.figure.get_size_inches()  # type: ignore[union-attr]  # never a part of a figure
     (left, right), (low, high) = ax.get_xlim(), ax.get_ylim()
     return 72 * min(place.width * width / (right - left), place.height * height / (high - low))
 
 
-def label(ax: Any, x: float, y: float, text: str, **options: Any) -> None:
+def label(ax: Axes, x: float, y: float, text: str, **options: Any) -> None:
     """Write a word or two, centred at a place."""
     ax.text(x, y, text, **{"ha": "center", "va": "center", "fontsize": 11.5, "color": INK, **options})
 
 
-def tile(ax: Any, x: float, y: float, width: float, height: float, ground: str = HIDDEN, **options: Any) -> None:
+def tile(ax: Axes, x: float, y: float, width: float, height: float, ground: str = HIDDEN, **options: Any) -> None:
     """Fill a rectangle whose lower left corner is (x, y), with a thin gap to its neighbours."""
     gap = 0.05 * min(width, height, 1.5)
     look = {"facecolor": ground, "edgecolor": "#9A9A9A", "linewidth": 0.6, **options}
     ax.add_patch(plt.Rectangle((x + gap, y + gap), width - 2 * gap, height - 2 * gap, **look))
 
 
-def frame(ax: Any, x: float, y: float, width: float, height: float, color: str, **options: Any) -> None:
+def frame(ax: Axes, x: float, y: float, width: float, height: float, color: str, **options: Any) -> None:
     """Put a coloured frame around a tile; what is asked for has a dashed one."""
     gap = 0.05 * min(width, height, 1.5)
     look = {"linewidth": 2.4, "zorder": 4, "linestyle": (0, (2, 1)) if color == ASKED else "-", **options}
     ax.add_patch(plt.Rectangle((x + gap, y + gap), width - 2 * gap, height - 2 * gap, fill=False, ec=color, **look))
 
 
-def card(ax: Any, x: float, y: float, width: float, height: float, shown: Face, ground: str = HIDDEN) -> None:
+def card(ax: Axes, x: float, y: float, width: float, height: float, shown: Face, ground: str = HIDDEN) -> None:
     """Draw a tile with a glyph on it."""
     text, color = shown
     size = unit(ax) * min(0.66 * height, 0.62 * width if len(text) == 1 else 1.0 * width / len(text))
@@ -109,7 +110,7 @@ def face(kinds: int, value: int) -> Face:
 
 
 def cards(
-    ax: Any, places: Sequence[tuple[float, float]], side: float, grounds: Sequence[str], shown: Sequence[Face]
+    ax: Axes, places: Sequence[tuple[float, float]], side: float, grounds: Sequence[str], shown: Sequence[Face]
 ) -> None:
     """Draw many square tiles and what stands on them at once, which is much faster than one by one."""
     gap, look = 0.05 * min(side, 1.5), {"edgecolors": "#9A9A9A", "linewidths": 0.6}
@@ -122,8 +123,8 @@ def cards(
         if text:
             path, reach = _glyph(text)
             size = 0.66 * side * unit(ax) / max(1, 0.62 * len(text))  # of the type, in points
-            chosen = middles[[one == kind for one in shown]]
-            ax.scatter(*chosen.T, s=(2 * reach * size) ** 2, marker=path, color=color, linewidths=0)
+            x, y = middles[[one == kind for one in shown]].T
+            ax.scatter(x, y, s=(2 * reach * size) ** 2, marker=path, color=color, linewidths=0)
 
 
 @cache
@@ -143,7 +144,12 @@ def table(count: int) -> tuple[list[tuple[float, float]], float]:
 
 
 def pillars(
-    ax: Any, heights: Sequence[float] | np.ndarray, bottom: float, top: float, names: Sequence[str], color: str = HIDDEN
+    ax: Axes,
+    heights: Sequence[float] | np.ndarray,
+    bottom: float,
+    top: float,
+    names: Sequence[str],
+    color: str = HIDDEN,
 ) -> np.ndarray:
     """Draw bars side by side, 1 as high as there is room, with names beneath; return the middles of the bars."""
     width = 10 / len(names)
@@ -156,14 +162,14 @@ def pillars(
 
 
 def arrow(
-    ax: Any, start: Sequence[float] | np.ndarray, end: Sequence[float] | np.ndarray, color: str, **options: Any
+    ax: Axes, start: Sequence[float] | np.ndarray, end: Sequence[float] | np.ndarray, color: str, **options: Any
 ) -> None:
     """Draw a straight arrow."""
     look = {"arrowstyle": "-|>", "color": color, "linewidth": 2.4, "mutation_scale": 14, "shrinkA": 0, "shrinkB": 0}
-    ax.annotate("", end, start, arrowprops={**look, **options}, zorder=5)
+    ax.annotate("", (end[0], end[1]), (start[0], start[1]), arrowprops={**look, **options}, zorder=5)
 
 
-def arc(ax: Any, centre: np.ndarray, radius: float, start: float, sweep: float, color: str) -> None:
+def arc(ax: Axes, centre: np.ndarray, radius: float, start: float, sweep: float, color: str) -> None:
     """Draw an arrow along a circle, from the angle ``start`` over ``sweep``, both in radians, counterclockwise."""
     if abs(sweep) < 0.05:
         return

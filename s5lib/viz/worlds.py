@@ -12,8 +12,10 @@ from s5lib.config import check_choice, check_positive_int
 from s5lib.envs import EpisodeStatistics, PreviousAction, inner
 from s5lib.envs.physics import PhysicsState
 from s5lib.envs.worlds import ManyWorlds
-from s5lib.viz import METHODS, explore, motion, plt
+from s5lib.viz import motion
+from s5lib.viz.page import explore
 from s5lib.viz.pieces import ACTION, GOOD, INK, PALE, SEEN
+from s5lib.viz.style import METHODS, plt
 
 __all__ = ["POSES", "Visit", "draw_pose", "draw_visit", "visit_worlds", "watch_worlds"]
 
