@@ -1,4 +1,4 @@
-"""The packages of the wheel: those of s5lib, as they are found, and the stored runs, which live with the book. See pyproject.toml."""
+"""The packages of the wheel: those of s5lib, as they are found, and the stored runs, which live with the book."""
 
 from setuptools import find_packages, setup
 

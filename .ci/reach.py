@@ -5,16 +5,14 @@ import hashlib
 import pathlib
 import re
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+from chapters import ROOT
+from modules import listed
 
 
 def lazy_names() -> tuple[set[str], dict[str, str]]:
-    """s5lib's modules by name, and the module each public name lives in, read from s5lib/__init__.py."""
-    for node in ast.parse((ROOT / "s5lib/__init__.py").read_text()).body:
-        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "_PUBLIC":
-            public = ast.literal_eval(node.value)
-            return set(public), {name: module for module, names in public.items() for name in names}
-    raise LookupError("s5lib/__init__.py no longer assigns _PUBLIC")
+    """s5lib's modules by name, and the module each public name lives in."""
+    modules = listed()
+    return set(modules), {name: module for module, (_, _, names) in modules.items() for name in names}
 
 
 def files_of(dotted: str) -> list[pathlib.Path]:

@@ -1,5 +1,6 @@
 """Sphinx extension: docstrings as our pages need them, and no scripts that would ask another machine for anything."""
 
+import inspect
 import re
 
 CLOSING = re.compile(r"^(Source|Differs): (.*)")
@@ -25,8 +26,11 @@ def process(app, what, name, obj, options, lines: list[str]) -> None:
 
 
 def skip(app, what, name, obj, skipped, options) -> bool | None:
-    """Leave out the fields of named tuples: the docstring of the tuple has explained them."""
-    return True if type(obj).__name__ == "_tuplegetter" else None
+    """Leave out the fields of named tuples, which the tuple's docstring has explained, and what is another package's."""
+    if type(obj).__name__ == "_tuplegetter":
+        return True
+    elsewhere = inspect.isclass(obj) and not obj.__module__.startswith("s5lib")
+    return True if what == "module" and elsewhere else None
 
 
 def sign(app, what, name, obj, options, signature, returns) -> tuple[str | None, str | None]:

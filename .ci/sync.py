@@ -1,4 +1,4 @@
-"""Write the repository's address where it is needed: _config.yml, the chapters' first cells, README's badges, CITATION.cff.
+"""Write the repository's address where it is needed (_config.yml, chapters' first cells, README's badges), and lists of modules.
 
 python .ci/sync.py [owner/name | https://...]     without one: `git remote get-url origin`, else what _config.yml holds
 python .ci/sync.py --check                        say what is out of date, change nothing
@@ -10,6 +10,7 @@ import sys
 
 import nbformat
 from chapters import ROOT, branch, notebooks, repository_url, setup_cell
+from modules import documented
 
 BADGES = re.compile(r"<!-- badges -->.*?<!-- /badges -->", re.DOTALL)
 
@@ -54,12 +55,11 @@ def badges(url: str) -> str:
 
 
 def wanted(url: str) -> dict:
-    """The files that hold the address and what each should say; notebooks as node objects."""
+    """The files that hold the address or a list of modules, and what each should say."""
     config = (ROOT / "_config.yml").read_text()
-    files = {ROOT / "_config.yml": re.sub(r"(?m)^(repository:\n  url: ).*$", rf'\g<1>"{url}"', config)}
+    files = {ROOT / "_config.yml": re.sub(r"(?m)^(repository:\n  url: ).*$", rf'\g<1>"{url}"', config), **documented()}
     readme = ROOT / "README.md"
-    if readme.exists():
-        files[readme] = BADGES.sub(lambda _: badges(url), readme.read_text())
+    files[readme] = BADGES.sub(lambda _: badges(url), files[readme])
     for path in notebooks():
         if path.exists():
             files[path] = with_setup(path, url)

@@ -1,35 +1,8 @@
 """s5lib: structured state space models for reinforcement learning, in JAX.
 
-The library behind the book *Structured State Space RL*. Each module is one idea, in the order of the chapters:
-
-=======  =============  ==============================================================================
-chapter  module         what it holds
-=======  =============  ==============================================================================
-1        hippo          HiPPO-LegS, its online 1/t form, its normal part, timescales
-2        discretize     zero-order hold, bilinear, forward Euler
-3        scan           linear_scan and the resettable operator
-4        s5             S5SSM, S5Block, S5Stack
-5        memory         one signature for S5, GRU, LSTM, attention and none
-5        distributions  what a policy draws its actions from: one choice, several, or real numbers
-5-8      envs           the POPGym suite and bsuite's memory chain in JAX, wrappers, vectorize; trials and projections
-5        networks       the agent's network: encoder, memory, actor and critic
-5        acting         one step of a policy, or whole episodes, with weights that stay as they are
-5        returns        from rewards to advantages
-4        supervised     the digits read pixel by pixel, packed sequences, loss and fit
-5        ppo            proximal policy optimisation with a memory
-all      config         the budget in force, the Experiment record
-all      records        whose run it was, where and how it went; the stored runs
-all      progress       how far a run is: a bar, and TensorBoard's files
-all      checkpoints    a run's folder: whose run, its metrics, its checkpoints
-all      runs           training outside jit: early stop, resume
-all      stats          interquartile mean, bootstrap intervals, normalised scores
-all      experiments    named experiments: a config per budget and the number to expect
-all      viz            figure style, state heat maps, unit disc, explore()
-all      checks         graders for the exercises
-all      cli            the command line: s5lib train, eval, list, results
-=======  =============  ==============================================================================
-
-``from s5lib import linear_scan, S5Stack`` works for every public name; modules load on first use.
+The library behind the book *Structured State Space RL*. Each module is one idea; ``MODULES`` lists them in the order of
+their imports: a module imports only modules above it. ``from s5lib import linear_scan, S5Stack`` works for every public
+name; modules load on first use.
 """
 
 import importlib
@@ -37,36 +10,60 @@ import warnings
 
 __version__ = "0.1.0"
 
-_PUBLIC = {
-    "config": ["Experiment", "budget"],
-    "hippo": ["hippo_eig", "hippo_legs", "hippo_normal", "legs_online", "legs_reconstruct", "timescale_init"],
-    "discretize": ["bilinear", "euler", "zoh"],
-    "scan": ["associative_states", "linear_operator", "linear_scan", "resettable"],
-    "s5": ["S5SSM", "S5Block", "S5Stack"],
-    "memory": ["GRU", "LSTM", "FeedForward", "Transformer", "count_parameters", "make_memory", "match_parameters"],
-    "distributions": ["Categorical", "DiagNormal", "MultiCategorical"],
-    "envs": [],
-    "networks": ["ActorCritic"],
-    "acting": ["act"],
-    "returns": ["gae"],
-    "supervised": [],
-    "ppo": ["PPOConfig", "ppo_loss"],
-    "records": [],
-    "progress": [],
-    "checkpoints": [],
-    "runs": [],
-    "experiments": [],
-    "stats": [],
-    "viz": [],
-    "checks": [],
-    "cli": [],
+# name: the chapter that explains it, what it holds, and which of its names ``s5lib`` passes on
+MODULES: dict[str, tuple[str, str, list[str]]] = {
+    "config": ("all", "the budget in force, the Experiment record, the checks of arguments", ["Experiment", "budget"]),
+    "hippo": (
+        "1",
+        "HiPPO-LegS, its online 1/t form, its normal part, timescales",
+        ["hippo_eig", "hippo_legs", "hippo_normal", "legs_online", "legs_reconstruct", "timescale_init"],
+    ),
+    "discretize": ("2", "zero-order hold, bilinear, forward Euler", ["bilinear", "euler", "zoh"]),
+    "scan": (
+        "3",
+        "linear_scan and the resettable operator",
+        ["associative_states", "linear_operator", "linear_scan", "resettable"],
+    ),
+    "s5": ("4", "the S5 layer: S5SSM, S5Block, S5Stack", ["S5SSM", "S5Block", "S5Stack"]),
+    "memory": (
+        "5",
+        "one signature for S5, GRU, LSTM, attention and none",
+        ["GRU", "LSTM", "FeedForward", "Memory", "Transformer", "count_parameters", "make_memory", "match_parameters"],
+    ),
+    "distributions": (
+        "5",
+        "what a policy draws its actions from: one choice, several, or real numbers",
+        ["Categorical", "DiagNormal", "MultiCategorical"],
+    ),
+    "envs": (
+        "5-8",
+        "environments that need a memory: POPGym and bsuite in JAX, trials, projections, rigid bodies; wrappers, vectorize",
+        [],
+    ),
+    "networks": ("5", "the agent's network: encoder, memory, actor and critic", ["ActorCritic"]),
+    "acting": ("5", "one step of a policy, or whole episodes, with weights that stay as they are", ["act"]),
+    "returns": ("5", "from rewards to advantages", ["gae"]),
+    "supervised": ("4", "the digits read pixel by pixel, packed sequences, loss and fit", []),
+    "ppo": ("5", "proximal policy optimisation with a memory", ["PPOConfig", "ppo_loss"]),
+    "records": ("all", "whose run it was, where and how it went; the stored runs", []),
+    "progress": ("all", "how far a run is: a bar, and TensorBoard's files", []),
+    "checkpoints": ("all", "a run's folder: whose run, its metrics, its checkpoints", []),
+    "runs": ("all", "training outside jit: early stop, resume", []),
+    "stats": ("6", "interquartile mean, bootstrap intervals, normalised scores", []),
+    "experiments": ("all", "named experiments: a config for each budget and the number to expect", []),
+    "viz": ("all", "figures: one style, alt text, sliders that need no kernel; games, worlds and agents drawn", []),
+    "checks": ("all", "graders of the exercises", []),
+    "cli": ("all", "the command line: s5lib train, eval, list, results", []),
 }
-_HOME = {name: module for module, names in _PUBLIC.items() for name in names}
-__all__ = sorted([*_PUBLIC, *_HOME])
+_HOME = {name: module for module, (_, _, names) in MODULES.items() for name in names}
+__all__ = sorted([*MODULES, *_HOME])
+__doc__ = "\n".join(
+    [str(__doc__), *(f"{name:14}{chapters:5}{words}" for name, (chapters, words, _) in MODULES.items())]
+)
 
 
 def __getattr__(name: str):
-    if name in _PUBLIC:
+    if name in MODULES:
         return importlib.import_module(f"s5lib.{name}")
     if name in _HOME:
         return getattr(importlib.import_module(f"s5lib.{_HOME[name]}"), name)

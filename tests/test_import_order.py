@@ -5,12 +5,10 @@ import pathlib
 
 import pytest
 
+import s5lib
+
 PACKAGE = pathlib.Path(__file__).resolve().parents[1] / "s5lib"
-ORDER = [
-    "config", "hippo", "discretize", "scan", "s5", "memory", "distributions", "envs", "networks", "acting", "returns",
-    "supervised", "ppo", "replay", "amago", "parallel", "records", "progress", "checkpoints", "runs", "stats", "experiments",
-    "viz", "checks", "cli", "__main__",
-]  # fmt: skip
+ORDER = [*s5lib.MODULES, "__main__"]
 EVERYWHERE = {"jax", "flax", "optax", "numpy", "scipy"}  # JAX itself brings scipy
 FIGURES = {"matplotlib", "IPython", "ipywidgets"}
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")

@@ -1,0 +1,87 @@
+"""The library's modules in the docs: README's table and the reference page, made from the one list in s5lib/__init__.py."""
+
+import ast
+import re
+
+from chapters import ROOT
+
+PACKAGE = ROOT / "s5lib"
+README = re.compile(r"<!-- modules -->.*?<!-- /modules -->", re.DOTALL)
+API = re.compile(r"(<!-- reference: `make sync` writes what follows -->\n).*", re.DOTALL)
+
+
+def listed() -> dict[str, tuple[str, str, list[str]]]:
+    """s5lib.MODULES, read without importing it: name -> chapters, what it holds, the names that s5lib passes on."""
+    for node in ast.parse((PACKAGE / "__init__.py").read_text()).body:
+        if isinstance(node, ast.Assign | ast.AnnAssign):
+            target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0]
+            if getattr(target, "id", "") == "MODULES" and node.value is not None:
+                return ast.literal_eval(node.value)
+    raise LookupError("s5lib/__init__.py no longer assigns MODULES")
+
+
+def readme_table() -> str:
+    """A row a module: where it is, the chapter that explains it, what it holds."""
+    rows = ["<!-- modules -->", "| module | chapter | what it holds |", "|---|---|---|"]
+    for name, (chapters, words, _) in listed().items():
+        path = f"s5lib/{name}" if (PACKAGE / name).is_dir() else f"s5lib/{name}.py"
+        rows.append(f"| [{name}]({path}) | {'' if chapters == 'all' else chapters} | {words} |")
+    return "\n".join([*rows, "<!-- /modules -->"])
+
+
+def parts(package: str) -> list[str]:
+    """The dotted names of a package's modules, packages inside it with theirs, in the order of their names."""
+    folder = PACKAGE.joinpath(*package.split("."))
+    found = []
+    for path in sorted(folder.iterdir()):
+        if path.suffix == ".py" and not path.stem.startswith("_"):
+            found.append(f"{package}.{path.stem}")
+        elif (path / "__init__.py").exists():
+            found += [f"{package}.{path.name}", *parts(f"{package}.{path.name}")]
+    return found
+
+
+def title(dotted: str) -> str:
+    """The first sentence of a module's docstring, without its chapter."""
+    path = PACKAGE.joinpath(*dotted.split("."))
+    file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    words = (ast.get_docstring(ast.parse(file.read_text())) or "").split("\n")[0]
+    return re.sub(r"^Chapters? [\d, and]+\. ", "", words).removesuffix(".")
+
+
+def section(dotted: str, heading: str) -> str:
+    """One module of the reference page."""
+    package = (PACKAGE.joinpath(*dotted.split(".")) / "__init__.py").exists()
+    options = ["   :members:", "   :special-members: __call__", "   :exclude-members: setup"]
+    options += ["   :ignore-module-all:"] if package else []  # what a package gathers is shown where it is defined
+    level = "#" * min(4, 2 + dotted.count("."))
+    lines = [
+        f"{level} {dotted}: {heading}",
+        "",
+        "```{eval-rst}",
+        f".. automodule:: s5lib.{dotted}",
+        *options,
+        "```",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def reference() -> str:
+    """The body of the reference page: every public module."""
+    sections = []
+    for name, (chapters, words, _) in listed().items():
+        where = "" if chapters == "all" else f" (chapter {chapters})"
+        sections.append(section(name, words + where))
+        if (PACKAGE / name).is_dir():
+            sections += [section(part, title(part)) for part in parts(name)]
+    return "\n" + "\n".join(sections)
+
+
+def documented() -> dict:
+    """The files that list the modules, and what each should say."""
+    readme, api = ROOT / "README.md", ROOT / "book/api.md"
+    return {
+        readme: README.sub(lambda _: readme_table(), readme.read_text()),
+        api: API.sub(lambda match: match[1] + reference(), api.read_text()),
+    }
