@@ -6,8 +6,6 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from s5lib.config import require
-
 __all__ = ["Categorical", "DiagNormal", "MultiCategorical", "from_parameters", "parameter_count"]
 
 
@@ -121,7 +119,7 @@ def parameter_count(space: Any) -> int:
     """How many numbers a policy head has to give for actions of this space.
 
     Args:
-        space: a ``Discrete``, ``MultiDiscrete`` or one-dimensional ``Box`` space.
+        space: a ``Discrete``, ``MultiDiscrete`` or one-dimensional ``Box`` space, told by what it has: ``n``, ``nvec``, ``low``.
     Returns:
         n, sum(nvec), or the number of means.
     Raises:
@@ -132,12 +130,11 @@ def parameter_count(space: Any) -> int:
         16
 
     """
-    spaces = require("gymnax.environments.spaces", "envs")
     if hasattr(space, "nvec"):
         return sum(space.nvec)
-    if isinstance(space, spaces.Discrete):
+    if hasattr(space, "n"):
         return space.n
-    if isinstance(space, spaces.Box) and len(space.shape) == 1:
+    if hasattr(space, "low") and len(space.shape) == 1:
         return space.shape[0]
     raise TypeError(f"actions must be Discrete, MultiDiscrete or a Box of one dimension; got {space}")
 

@@ -94,7 +94,7 @@ def check_adaptation(answer: Callable) -> str:
 def check_leave_out(answer: Callable) -> str:
     """Exercise 08-4: a config that trains on all worlds but one, and is scored on that one."""
     from s5lib import experiments  # needs gymnax, which the other graders do not
-    from s5lib.envs.worlds import TRAIN
+    from s5lib.envs.tasks import TRAIN
 
     for memory in ("s5", "none"):
         config = experiments.get(f"projected-worlds-{memory}", "cpu").config
