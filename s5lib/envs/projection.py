@@ -110,7 +110,7 @@ class Projection(Wrapper):
             together with ``action_size``, another distribution, or a number out of range.
         TypeError: a size, a pool or a seed that is not an integer.
     Example:
-        >>> from s5lib.envs import make
+        >>> from s5lib.envs import Trials, make
         >>> env = Projection(Trials(make("PositionOnlyCartPoleEasy"), 16), obs_size=4, action_size=2)
         >>> obs, state = env.reset(jax.random.key(0))
         >>> obs.shape, env.action_space(env.default_params).shape

@@ -53,7 +53,7 @@ class Discrete(Space):
         TypeError, ValueError: n is not a positive integer, or another dtype.
     Example:
         >>> Discrete(4), int(Discrete(4).sample(jax.random.key(0)))
-        (Discrete(4, dtype=int32), 2)
+        (Discrete(4, dtype=int32), 1)
 
     Source: gymnax 1.0.1, environments/spaces.py; it draws the same numbers.
     Differs: gymnax refuses by ``assert``, accepts n = 0, and finds that 1.5 and -0.5 are contained.
