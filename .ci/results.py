@@ -8,7 +8,7 @@ import numpy as np
 from chapters import ROOT
 
 from s5lib import experiments, runs
-from s5lib.envs.worlds import HELD_OUT
+from s5lib.envs.tasks import HELD_OUT
 
 PAGE = ROOT / "book/results.md"
 MEMORIES = ("s5", "s5-slow", "s5-wide", "s5-no-resets", "gru", "lstm", "attention", "none")

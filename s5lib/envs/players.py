@@ -1,14 +1,16 @@
 """Who plays without being trained: one episode by random actions, by an environment's best player, or by a function."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from s5lib.envs.base import AnyEnv, EnvParams, EnvState, Obs
 
-__all__ = ["Episode", "play"]
+__all__ = ["Episode", "Player", "play"]
+
+Player = Callable[[jax.Array, EnvState, Obs], jax.Array]  # key, state, obs -> what is done
 
 
 class Episode(NamedTuple):
@@ -35,7 +37,7 @@ class Episode(NamedTuple):
     next_obs: Obs
 
 
-def play(env: AnyEnv, key: jax.Array, policy: str | Callable = "random", params: EnvParams | None = None) -> Episode:
+def play(env: AnyEnv, key: jax.Array, policy: str | Player = "random", params: EnvParams | None = None) -> Episode:
     """Play one episode without a reset; pure, so that ``vmap`` over keys plays many.
 
     Args:
@@ -55,13 +57,13 @@ def play(env: AnyEnv, key: jax.Array, policy: str | Callable = "random", params:
 
     """
     params = env.default_params if params is None else params
-    named: dict[Any, Callable] = {
+    named: dict[str, Player] = {
         "random": lambda key, state, obs: env.action_space(params).sample(key),
         "best": lambda key, state, obs: env.best_action(state),
     }
     if isinstance(policy, str) and policy not in named:
         raise ValueError(f"policy must be 'random', 'best' or a function of (key, state, obs); got {policy!r}")
-    act: Any = named.get(policy, policy)
+    act: Player = named[policy] if isinstance(policy, str) else policy
     key_reset, key_steps = jax.random.split(key)
     obs, state = env.reset_env(key_reset, params)
 
