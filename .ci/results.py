@@ -8,7 +8,7 @@ import numpy as np
 from chapters import ROOT
 
 from s5lib import experiments, records
-from s5lib.envs.worlds import HELD_OUT
+from s5lib.envs.tasks import HELD_OUT
 from s5lib.memory import KINDS
 
 PAGE = ROOT / "book/results.md"

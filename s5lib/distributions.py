@@ -6,20 +6,18 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from s5lib.config import require
-
 __all__ = [
+    "ActionSpace",
     "Categorical",
     "DiagNormal",
     "Distribution",
     "MultiCategorical",
-    "Space",
     "from_parameters",
     "parameter_count",
 ]
 
 
-class Space(Protocol):
+class ActionSpace(Protocol):
     """What actions there are: a space of gymnax, or one of its shape, such as ``s5lib.envs.MultiDiscrete``.
 
     Attributes:
@@ -157,11 +155,11 @@ class DiagNormal(struct.PyTreeNode):
         return jnp.sum(jnp.broadcast_to(self.log_std, self.mean.shape) + 0.5 * jnp.log(2 * jnp.pi * jnp.e), -1)
 
 
-def parameter_count(space: Space) -> int:
+def parameter_count(space: ActionSpace) -> int:
     """How many numbers a policy head has to give for actions of this space.
 
     Args:
-        space: a ``Discrete``, ``MultiDiscrete`` or one-dimensional ``Box`` space.
+        space: a ``Discrete``, ``MultiDiscrete`` or one-dimensional ``Box`` space, told by what it has: ``n``, ``nvec``, ``low``.
     Returns:
         n, sum(nvec), or the number of means.
     Raises:
@@ -172,17 +170,16 @@ def parameter_count(space: Space) -> int:
         16
 
     """
-    spaces = require("gymnax.environments.spaces", "envs")
     if hasattr(space, "nvec"):
         return sum(space.nvec)
-    if isinstance(space, spaces.Discrete):
+    if hasattr(space, "n"):
         return space.n
-    if isinstance(space, spaces.Box) and len(space.shape) == 1:
+    if hasattr(space, "low") and len(space.shape) == 1:
         return space.shape[0]
     raise TypeError(f"actions must be Discrete, MultiDiscrete or a Box of one dimension; got {space}")
 
 
-def from_parameters(space: Space, parameters: jax.Array, log_std: jax.Array | None = None) -> Distribution:
+def from_parameters(space: ActionSpace, parameters: jax.Array, log_std: jax.Array | None = None) -> Distribution:
     """Make a distribution over a space's actions from what a policy head gives.
 
     Args:

@@ -5,7 +5,7 @@ import jax
 import numpy as np
 
 from s5lib.config import check_shape
-from s5lib.distributions import Distribution, Space, from_parameters, parameter_count
+from s5lib.distributions import ActionSpace, Distribution, from_parameters, parameter_count
 from s5lib.memory import Carry, Memory, Prepared
 
 __all__ = ["MLP", "ActorCritic"]
@@ -53,7 +53,7 @@ class ActorCritic(nn.Module):
     Source: Lu et al. 2023 (arXiv 2303.03982), appendix B: encoder [128, 256], heads [128, 128], LeakyReLU.
     """
 
-    action_space: Space
+    action_space: ActionSpace
     memory: Memory
     encoder: tuple[int, ...] = (128,)
     head: tuple[int, ...] = (128,)

@@ -17,7 +17,8 @@ from s5lib.acting import episodes
 from s5lib.config import check_positive_int, is_concrete
 from s5lib.envs import EpisodeStatistics, PreviousAction, vectorize
 from s5lib.envs import make as make_env
-from s5lib.envs.base import check_vectors, rarely
+from s5lib.envs.base import check_vectors
+from s5lib.envs.vector import rarely
 from s5lib.envs.worlds import ManyWorlds, check_share
 from s5lib.memory import make_memory
 from s5lib.networks import ActorCritic

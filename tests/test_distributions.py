@@ -7,10 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.stats
-from gymnax.environments import spaces
 
 from s5lib.distributions import Categorical, DiagNormal, MultiCategorical, from_parameters, parameter_count
-from s5lib.envs import MultiDiscrete
+from s5lib.envs import MultiDiscrete, spaces
 
 KEY = jax.random.key(0)
 

@@ -4,9 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from gymnax.environments import spaces
 
-from s5lib.envs import MultiDiscrete
+from s5lib.envs import MultiDiscrete, spaces
 from s5lib.memory import make_memory
 from s5lib.networks import ActorCritic
 

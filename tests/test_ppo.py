@@ -10,11 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import struct
-from gymnax.environments import spaces
 
 from s5lib import ppo, runs
 from s5lib.distributions import Categorical, DiagNormal
-from s5lib.envs import Environment, Trials, make
+from s5lib.envs import Environment, Trials, make, spaces
 from s5lib.memory import MEMORIES
 from s5lib.networks import ActorCritic
 from s5lib.ppo import Hypers, PPOConfig, Rollout, ppo_loss

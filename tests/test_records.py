@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 
 from s5lib import envs, memory, ppo, records, runs
-from s5lib.envs.physics import Brax, Playground
 from s5lib.ppo import PPOConfig
 from s5lib.supervised import DigitsConfig
 from tests.test_runs import Walk
@@ -207,17 +206,14 @@ DEFAULTS = {
 
 def pinned():
     """The defaults of everything that a run's identity is made of: configs, memories, environments, wrappers."""
-    tables = {**{family: kind for family, (kind, _) in {**envs._FAMILIES, **envs._META}.items()}}
     wrappers = {
         name: thing for name, thing in vars(envs).items() if isinstance(thing, type) and issubclass(thing, envs.Wrapper)
     }
     kinds = {
-        *tables.values(),
+        *(kind for group in envs.FAMILIES.values() for kind, _ in group.values()),
         *wrappers.values(),
         *memory.MEMORIES.values(),
         envs.ManyWorlds,
-        Playground,
-        Brax,
         PPOConfig,
         DigitsConfig,
     }

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from s5lib import stats
+from s5lib import envs, stats
 from s5lib.checks.grading import Hint, call, compare, graded, parts
 
 __all__ = [
@@ -38,8 +38,6 @@ def check_return_without_memory(answer: float) -> str:
 @graded
 def check_knot_player(answer: Callable) -> str:
     """Exercise 06-2: Repeat First with no memory but one's own previous action."""
-    from s5lib import envs  # needs gymnax, which the other graders do not
-
     env = envs.PreviousAction(envs.make("RepeatFirstEasy"))
     starts = jax.vmap(lambda key: env.reset_env(key, env.default_params))(jax.random.split(jax.random.key(0), 4))[0]
     said = [np.asarray(call(answer, obs)) for obs in starts]
@@ -70,8 +68,6 @@ def check_knot_player(answer: Callable) -> str:
 @graded
 def check_counting_step(answer: Callable) -> str:
     """Exercise 06-3: the memory of Count Recall's best player, over packed episodes, at three sizes."""
-    from s5lib import envs  # needs gymnax, which the other graders do not
-
     for name in ("CountRecallEasy", "CountRecallMedium", "CountRecallHard"):
         env = envs.make(name)
         games = [envs.play(env, jax.random.key(seed), "best") for seed in (0, 1)]
@@ -155,8 +151,6 @@ def check_suite_score(answer: Callable) -> str:
 @graded
 def check_parity(answer: Any) -> str:
     """Exercise 06-5: an environment of the reader's own."""
-    from s5lib import envs  # needs gymnax, which the other graders do not
-
     env = answer() if isinstance(answer, type) else answer
     if not isinstance(env, envs.Environment):
         raise Hint("Pass the class itself, a subclass of `Environment`.")
@@ -193,4 +187,4 @@ def check_parity(answer: Any) -> str:
     lazy = jax.vmap(lambda key: envs.play(env, key, lambda key, state, obs: (state[1] + 1) % 2, params))(keys[:2])
     if not np.allclose(lazy.reward.sum(1), -1, atol=1e-4):
         raise Hint("A wrong answer should cost as much as a right one pays.")
-    return "a world of your own: every rule holds over 32 games. Train on it."
+    return "an environment of your own: every rule holds over 32 games. Train on it."

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
+from s5lib import envs
 from s5lib.checks.grading import Hint, call, compare, graded, parts
 
 __all__ = ["check_generalisation_gap", "check_price_of_a_fall", "check_swapped", "check_trial_flags"]
@@ -79,8 +80,6 @@ def check_price_of_a_fall(answer: Callable) -> str:
 @graded
 def check_swapped(answer: Callable) -> str:
     """Exercise 07-3: one hidden bit, found out from a log."""
-    from s5lib import envs  # needs gymnax, which the other graders do not
-
     env = envs.make("ProjectedCartPole", trials=4, obs_size=None, action_size=None, mirror=True)
     play = jax.jit(jax.vmap(lambda key: envs.play(env, key)))
     lives = jax.tree.map(np.asarray, play(jax.random.split(jax.random.key(7), 48)))
@@ -115,7 +114,7 @@ def check_swapped(answer: Callable) -> str:
 @graded
 def check_generalisation_gap(answer: Callable) -> str:
     """Exercise 07-4: the return on projections seen in training, less the return on others."""
-    from s5lib import ppo  # needs gymnax, which the other graders do not
+    from s5lib import ppo  # loaded here: the other graders do without a learner
 
     options = {"trials": 2, "max_steps": 20, "pool": 2}
     config = ppo.PPOConfig(

@@ -1,8 +1,8 @@
 """Environments that need a memory, all in JAX with gymnax's interface: the POPGym suite and bsuite's memory chain.
 
 ``make("RepeatPreviousHard")`` builds one, ``env_names()`` lists them, ``describe(name)`` says what is seen, done and paid,
-and ``vectorize(env, num_envs)`` steps many as one. Needs gymnax: ``pip install 's5lib[envs]'``. Worlds of rigid bodies,
-``physics_names()``, need brax or MuJoCo Playground too: ``pip install 's5lib[physics]'``.
+and ``vectorize(env, num_envs)`` steps many as one. gymnax itself is not needed; environments of its own go into our wrappers,
+and ours into its. Worlds of rigid bodies, ``physics_names()``, need brax or MuJoCo Playground: ``pip install 's5lib[physics]'``.
 """
 
 import dataclasses
@@ -10,27 +10,28 @@ import re
 from typing import Any
 
 from s5lib.config import did_you_mean
-from s5lib.envs.base import (
-    ActionRepeat,
-    Description,
-    Environment,
-    Episode,
-    EpisodeStatistics,
-    MultiDiscrete,
-    PreviousAction,
-    TimeLimit,
-    VectorEnv,
-    Wrapper,
-    inner,
-    play,
-    vectorize,
-)
+from s5lib.envs.base import Description, Environment, Family
 from s5lib.envs.memory_chain import MemoryChain
 from s5lib.envs.physics import PHYSICS, Brax, Playground, physics_names
-from s5lib.envs.popgym import ALIASES, FAMILIES, Family
-from s5lib.envs.projection import ProjectedCartPole, Projection
+from s5lib.envs.players import Episode, play
+from s5lib.envs.popgym import ALIASES
+from s5lib.envs.popgym import FAMILIES as POPGYM
+from s5lib.envs.projection import Projection
+from s5lib.envs.spaces import MultiDiscrete
+from s5lib.envs.tasks import ProjectedCartPole, ProjectedWorlds, measure_spread
 from s5lib.envs.trials import Trials
-from s5lib.envs.worlds import ManyWorlds, Padded, ProjectedWorlds, Standardized, measure_spread
+from s5lib.envs.vector import VectorEnv, vectorize
+from s5lib.envs.worlds import ManyWorlds
+from s5lib.envs.wrappers import (
+    ActionRepeat,
+    EpisodeStatistics,
+    Padded,
+    PreviousAction,
+    Standardized,
+    TimeLimit,
+    Wrapper,
+    inner,
+)
 
 __all__ = [
     "ActionRepeat",
@@ -64,10 +65,11 @@ __all__ = [
 ]
 
 
-_FAMILIES: dict[str, Family] = {"MemoryChain": (MemoryChain, {"": {}}), **FAMILIES}
-_META: dict[str, tuple[Any, dict[str, dict[str, Any]]]] = {
-    "ProjectedCartPole": (ProjectedCartPole, {"": {}}),
-    "ProjectedWorlds": (ProjectedWorlds, {"": {}}),
+# The table of all that ``make`` builds: group -> family -> its class, and the options of each of its levels.
+FAMILIES: dict[str, dict[str, Family]] = {
+    "games": {"MemoryChain": (MemoryChain, {"": {}}), **POPGYM},
+    "meta": {"ProjectedCartPole": (ProjectedCartPole, {"": {}}), "ProjectedWorlds": (ProjectedWorlds, {"": {}})},
+    "physics": PHYSICS,
 }
 
 
@@ -86,8 +88,8 @@ def env_names(meta: bool = False) -> list[str]:
         ['ProjectedCartPole', 'ProjectedWorlds']
 
     """
-    known = _META if meta else _FAMILIES
-    return [family + level for family, (_, levels) in known.items() for level in levels]
+    group = FAMILIES["meta" if meta else "games"]
+    return [family + level for family, (_, levels) in group.items() for level in levels]
 
 
 def make(name: str, **options: Any) -> Environment:
@@ -114,13 +116,14 @@ def make(name: str, **options: Any) -> Environment:
     bare = re.sub(r"^popgym-|-v0$", "", name) if isinstance(name, str) else str(name)
     family, level = re.fullmatch(r"(.*?)(Easy|Medium|Hard|)", bare).groups()  # type: ignore[union-attr]
     family = ALIASES.get(family, family)
-    families = {**_FAMILIES, **_META, **PHYSICS}
+    families = {name: entry for group in FAMILIES.values() for name, entry in group.items()}
     if family not in families or (level and level not in families[family][1]):
         nearest = did_you_mean(bare, [*env_names(), *env_names(meta=True), *physics_names(), *ALIASES])
         raise ValueError(
             f"no environment is called {name!r}.{nearest} env_names() lists {len(env_names())} games, "
             f"env_names(meta=True) {', '.join(env_names(meta=True))}, physics_names() {len(physics_names())} worlds"
         )
+    kind: Any  # a dataclass
     kind, levels = families[family]
     known = [field.name for field in dataclasses.fields(kind) if field.init]
     for option in options:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +9,9 @@ import numpy as np
 from flax import struct
 
 from s5lib.config import check_positive_int
-from s5lib.envs.base import Description, Environment, spaces
+from s5lib.envs import spaces
+from s5lib.envs.base import Description, Environment, EnvParams, Start, Transition
+from s5lib.envs.spaces import Space
 
 __all__ = ["MEMORY_LENGTHS", "MemoryChain", "State", "bsuite_score"]
 
@@ -59,16 +60,16 @@ class MemoryChain(Environment):
     def horizon(self) -> int:
         return self.memory_length + 1
 
-    def observation_space(self, params: Any) -> Any:
+    def observation_space(self, params: EnvParams) -> Space:
         return spaces.Box(-1.0, float(max(1, self.num_bits - 1)), (self.num_bits + 2,))
 
-    def action_space(self, params: Any) -> Any:
+    def action_space(self, params: EnvParams) -> Space:
         return spaces.Discrete(2)
 
-    def is_truncated(self, state: State, params: Any) -> jax.Array:
+    def is_truncated(self, state: State, params: EnvParams) -> jax.Array:
         return (state.time >= params.max_steps_in_episode) & (state.time < self.horizon)
 
-    def reset_env(self, key: jax.Array, params: Any) -> tuple:
+    def reset_env(self, key: jax.Array, params: EnvParams) -> Start:
         key_context, key_query = jax.random.split(key)
         context = jax.random.bernoulli(key_context, shape=(self.num_bits,)).astype(jnp.int32)
         state = State(jnp.int32(0), context, jax.random.randint(key_query, (), 0, self.num_bits))
@@ -80,7 +81,7 @@ class MemoryChain(Environment):
         context = jnp.where(state.time == 0, 2 * state.context - 1, 0)
         return jnp.concatenate([left[None], query[None], context]).astype(jnp.float32)
 
-    def transition(self, key: jax.Array, state: State, action: jax.Array, params: Any) -> tuple:
+    def transition(self, key: jax.Array, state: State, action: jax.Array, params: EnvParams) -> Transition:
         obs = self._see(state)  # before the clock moves on, as in bsuite: the first step shows the cue again
         last = state.time == self.memory_length
         reward = jnp.where(last, jnp.where(action == self.best_action(state), 1.0, -1.0), 0.0)

@@ -15,7 +15,9 @@ import jax.numpy as jnp
 from flax import struct
 
 from s5lib.config import check_choice, check_positive_int, require
-from s5lib.envs.base import Description, Environment, spaces
+from s5lib.envs import spaces
+from s5lib.envs.base import Description, Environment, EnvParams, EnvState, Family, Start, Transition
+from s5lib.envs.spaces import Space
 
 __all__ = ["Brax", "PhysicsState", "Playground", "physics", "physics_names"]
 
@@ -122,9 +124,9 @@ def _kind(name: str) -> tuple[Any, str]:
     return (Brax, name.removeprefix("brax/")) if name.startswith("brax/") else (Playground, name)
 
 
-def _families() -> dict[str, tuple[Any, dict[str, dict[str, Any]]]]:
+def _families() -> dict[str, Family]:
     """The worlds as ``s5lib.envs.make`` keeps families: "ReacherHard" is Reacher's level Hard."""
-    found: dict[str, tuple[Any, dict[str, dict[str, Any]]]] = {}
+    found: dict[str, Family] = {}
     for name in physics_names():
         kind, world = _kind(name)
         level = next((level for level in ("Easy", "Hard") if name.endswith(level)), "")
@@ -146,7 +148,7 @@ def physics_names() -> list[str]:
     return [*_SUITE, *(f"brax/{name}" for name in _BRAX)]
 
 
-def physics(name: str, **options: Any) -> Any:
+def physics(name: str, **options: Any) -> Environment:
     """Build a world of rigid bodies by name.
 
     Args:
@@ -167,7 +169,7 @@ class PhysicsState(struct.PyTreeNode):
 
     time: jax.Array
     obs: jax.Array
-    physics: Any
+    physics: EnvState
 
 
 class _World(NamedTuple):
@@ -197,32 +199,32 @@ class _Physics(Environment):
         """The package's own environment, for its renderer and its model."""
         return self._load().source
 
-    def observation_space(self, params: Any) -> Any:
+    def observation_space(self, params: EnvParams) -> Space:
         obs, _ = jax.eval_shape(self._load().reset, jax.random.key(0))
         return spaces.Box(-jnp.inf, jnp.inf, obs.shape)
 
-    def action_space(self, params: Any) -> Any:
+    def action_space(self, params: EnvParams) -> Space:
         return spaces.Box(-1.0, 1.0, (self._load().num_actions,))
 
     @property
     def num_actions(self) -> int:
         return self._load().num_actions
 
-    def reset_env(self, key: jax.Array, params: Any) -> tuple:
+    def reset_env(self, key: jax.Array, params: EnvParams) -> Start:
         obs, physics = self._load().reset(key)
         return obs, PhysicsState(jnp.int32(0), obs, physics)
 
-    def transition(self, key: jax.Array, state: PhysicsState, action: jax.Array, params: Any) -> tuple:
+    def transition(self, key: jax.Array, state: PhysicsState, action: jax.Array, params: EnvParams) -> Transition:
         obs, physics, reward, done = self._load().step(state.physics, action)
         sound = jnp.isfinite(reward) & jnp.isfinite(obs).all()
         obs, reward = jnp.where(sound, obs, state.obs), jnp.where(sound, reward, 0)
         return obs, PhysicsState(state.time + 1, obs, physics), reward, (done > 0) | ~sound, {"diverged": ~sound}
 
-    def best_action(self, state: Any) -> jax.Array:
+    def best_action(self, state: EnvState) -> jax.Array:
         raise NotImplementedError(f"{self.name} has no scripted player")
 
     def _tell(self, source: str) -> Description:
-        name, size = self.name, self.observation_space(None).shape[0]
+        name, size = self.name, self.observation_space(self.default_params).shape[0]
         plain = (f"{name}, as its package defines it.", "as the package defines it", "controls, -1 to 1")
         summary, reward, action, seen = _TOLD.get(name, (*plain, ((f"0-{size - 1}", "as the package orders it"),)))
         return Description(name, summary, seen, action, reward, self.horizon, None, None, "none is known", source)
@@ -341,7 +343,7 @@ def _playground(name: str) -> _World:
         return mjx.get_state(model, state.data, spec).astype(jnp.float32)
 
     @_quietly()
-    def reset(key: jax.Array) -> tuple:
+    def reset(key: jax.Array) -> Start:
         state = env.reset(key)
         return state.obs, keep(state)
 
@@ -361,12 +363,12 @@ def _brax(name: str, backend: str) -> _World:
         env = envs.get_environment(name, backend=backend)
 
     @_quietly()
-    def reset(key: jax.Array) -> tuple:
+    def reset(key: jax.Array) -> Start:
         state = env.reset(key)
         return state.obs, state.pipeline_state
 
     @_quietly()
-    def step(pipeline_state: Any, action: jax.Array) -> tuple:
+    def step(pipeline_state: EnvState, action: jax.Array) -> tuple:
         state = env.step(envs.State(pipeline_state, None, jnp.float32(0), jnp.float32(0)), action)
         return state.obs, state.pipeline_state, jnp.asarray(state.reward, jnp.float32), jnp.asarray(state.done)
 

@@ -1,22 +1,21 @@
-"""Chapters 7 and 8. A world seen and moved through random matrices, drawn anew for each episode: what the agent has to learn.
+"""Chapters 7 and 8. An environment behind random matrices, drawn anew for each episode: what the agent has to learn.
 
 No weights can know a projection that was drawn after training. Whoever does well behind it has found out within the episode.
 """
 
 import dataclasses
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from s5lib.config import check_choice, check_positive_int, check_real, check_shape, is_concrete
-from s5lib.envs.base import Description, WrappedState, Wrapper, check_vectors, spaces
-from s5lib.envs.popgym.cartpole import CartPole
-from s5lib.envs.trials import Trials
+from s5lib.config import check_choice, check_positive_int, check_real, check_shape, is_concrete, moved
+from s5lib.envs.base import Description, EnvParams, EnvState, Start, Transition, check_vectors
+from s5lib.envs.spaces import Reals, Space, is_discrete, is_vector
+from s5lib.envs.wrappers import WrappedState, Wrapper
 
-__all__ = ["DISTRIBUTIONS", "ProjectedCartPole", "ProjectedState", "Projection", "Reals", "random_matrix"]
+__all__ = ["DISTRIBUTIONS", "ProjectedState", "Projection", "random_matrix"]
 
 DISTRIBUTIONS = ("orthogonal", "gaussian")
 
@@ -61,44 +60,28 @@ def random_matrix(
     return gain * np.sqrt(max(1, rows / columns)) * jax.random.orthogonal(key, rows, m=columns)
 
 
-class Reals(spaces.Box):
-    """All vectors of real numbers of one length: a ``Box`` without bounds, sampled from the standard normal.
-
-    Example:
-        >>> Reals(3).sample(jax.random.key(0)).shape
-        (3,)
-
-    """
-
-    def __init__(self, size: int):
-        super().__init__(-jnp.inf, jnp.inf, (check_positive_int("size", size),))
-
-    def sample(self, key: jax.Array) -> jax.Array:
-        return jax.random.normal(key, self.shape)
-
-
 class ProjectedState(WrappedState):
     """A wrapper's state and the episode's projection: its number, and M_o, M_a and the sign of actions where in use."""
 
     index: jax.Array
-    obs_matrix: Any
-    action_matrix: Any
-    mirrored: Any
+    obs_matrix: jax.Array | None
+    action_matrix: jax.Array | None
+    mirrored: jax.Array | None
 
 
 @dataclass(frozen=True)
 class Projection(Wrapper):
     r"""Show an environment through one random matrix and move it through another, both drawn for each episode.
 
-    The agent sees ``o' = M_o o``, always ``obs_size`` = O numbers, and acts with any a in R^A, A = ``action_size``. A
-    continuous world gets ``M_a a``, clipped to its box; a discrete one takes ``argmax(M_a a)`` over its n actions. M_o
-    is (O, n) for a world of n observations; a square matrix on ``[o; 0, ...]``, the observation padded with zeros,
-    would be the same, as the other columns meet only zeros. M_a is (n, A). Both come from ``random_matrix``: entries of
-    variance 1 / n and 1 / A, so that the numbers an agent sees have the world's own mean square, and that standard normal
-    actions, which is what a new policy draws, reach the world with variance 1 before the clip. Behind an orthogonal M_a
-    they choose each of n discrete actions equally often.
+    The agent sees ``o' = M_o o``, always ``obs_size`` = O numbers, and acts with any a in R^A, A = ``action_size``. If the
+    environment inside has continuous actions it gets ``M_a a``, clipped to its box; if they are discrete, ``argmax(M_a a)``
+    of its n. M_o is (O, n) where n numbers are observed inside; a square matrix on ``[o; 0, ...]``, the observation padded
+    with zeros, would be the same, as the other columns meet only zeros. M_a is (n, A). Both come from ``random_matrix``:
+    entries of variance 1 / n and 1 / A, so that the numbers an agent sees have the mean square of those inside, and that
+    standard normal actions, which is what a new policy draws, arrive inside with variance 1 before the clip. Behind an
+    orthogonal M_a they choose each of n discrete actions equally often.
 
-    The task stays solvable. With O at least n nothing seen is lost; with A at least n every action of the world is in
+    The task stays solvable. With O at least n nothing seen is lost; with A at least n every action inside is in
     reach, so smaller sizes are refused. With the default, ``"orthogonal"``, the transposes undo both matrices without
     loss of precision; a Gaussian M_a with A = n can be so close to singular that some actions need enormous numbers.
 
@@ -112,22 +95,22 @@ class Projection(Wrapper):
 
     Args:
         env: an environment with vectors as observations, and ``Discrete`` actions or vectors if those are projected.
-        obs_size: O, at least the world's observations; None shows them as they are.
-        action_size: A, at least the world's actions; None leaves them as they are.
+        obs_size: O, at least as many as are observed inside; None shows them as they are.
+        action_size: A, at least as many as the actions inside; None leaves them as they are.
         distribution: of the matrices, ``"orthogonal"`` or ``"gaussian"``.
-        gain: scale of M_o; raise it where a world's own numbers are small.
-        action_gain: scale of M_a; a discrete world does not notice it.
-        mirror: instead of M_a, one hidden bit, as an ablation: in half of the episodes the world gets -a for an action
-            vector a, or n - 1 - a for a discrete one.
+        gain: scale of M_o; raise it where the numbers inside are small.
+        action_gain: scale of M_a; discrete actions do not notice it.
+        mirror: instead of M_a, one hidden bit, as an ablation: in half of the episodes the environment inside gets -a
+            for an action vector a, or n - 1 - a for a discrete one.
         pool: draw from this many projections, always the same; None draws a new one each time.
         seed: of the projections, 0 or more.
         held_out: draw projections that training does not.
     Raises:
-        ValueError: observations that are not vectors, a size below the world's, actions of another kind, ``mirror``
+        ValueError: observations that are not vectors, a size below that inside, actions of another kind, ``mirror``
             together with ``action_size``, another distribution, or a number out of range.
         TypeError: a size, a pool or a seed that is not an integer.
     Example:
-        >>> from s5lib.envs import make
+        >>> from s5lib.envs import Trials, make
         >>> env = Projection(Trials(make("PositionOnlyCartPoleEasy"), 16), obs_size=4, action_size=2)
         >>> obs, state = env.reset(jax.random.key(0))
         >>> obs.shape, env.action_space(env.default_params).shape
@@ -152,13 +135,13 @@ class Projection(Wrapper):
     def __post_init__(self) -> None:
         sizes = {"obs_size": (check_vectors(self.env), "observations")}
         if self.action_size is not None or self.mirror:
-            sizes["action_size"] = (self._num_world_actions(), "actions")
+            sizes["action_size"] = (self._num_inner_actions(), "actions")
         if self.mirror and self.action_size is not None:
             raise ValueError(f"mirror takes the place of action_size; got mirror=True and {self.action_size}")
         for name, (least, what) in sizes.items():
             size = getattr(self, name)
             if size is not None and check_positive_int(name, size) < least:
-                raise ValueError(f"{name} must be at least {least}, the world's {what}, or some are lost; got {size}")
+                raise ValueError(f"{name} must be at least {least}, the {what} inside, or some are lost; got {size}")
         check_choice("distribution", self.distribution, DISTRIBUTIONS)
         for name in ("gain", "action_gain"):
             check_shape(name, getattr(self, name), ())
@@ -170,17 +153,17 @@ class Projection(Wrapper):
         if not 0 <= self.seed < 2**63:
             raise ValueError(f"seed must lie in 0 .. 2^63 - 1; got {self.seed}")
 
-    def _num_world_actions(self) -> int:
+    def _num_inner_actions(self) -> int:
         space = self.env.action_space(self.env.default_params)
-        if isinstance(space, spaces.Discrete):
+        if is_discrete(space):
             return space.n
-        if isinstance(space, spaces.Box) and len(space.shape) == 1:
+        if is_vector(space):
             return space.shape[0]
         raise ValueError(f"env must have Discrete actions or vectors; {type(self.env).__name__} has {space}")
 
     # ------------------------------------------------------------------------------------------ the projection
 
-    def matrices(self, index: Any) -> tuple[Any, Any, Any]:
+    def matrices(self, index: jax.Array | int) -> tuple[jax.Array | None, jax.Array | None, jax.Array | None]:
         """Work out a projection from its number.
 
         Args:
@@ -200,7 +183,7 @@ class Projection(Wrapper):
             size = check_vectors(self.env)
             obs_matrix = random_matrix(key_obs, self.obs_size, size, self.distribution, self.gain)
         if self.action_size is not None:
-            size = self._num_world_actions()
+            size = self._num_inner_actions()
             action_matrix = random_matrix(key_action, size, self.action_size, self.distribution, self.action_gain)
         if self.mirror:
             mirrored = jax.random.bernoulli(key_mirror)
@@ -212,47 +195,47 @@ class Projection(Wrapper):
         return jax.random.randint(key, (), 0, jnp.uint32(self.pool), jnp.uint32)
 
     def _see(self, state: ProjectedState, obs: jax.Array) -> jax.Array:
-        return obs if self.obs_size is None else state.obs_matrix @ obs
+        return obs if state.obs_matrix is None else state.obs_matrix @ obs
 
-    def _act(self, state: ProjectedState, action: jax.Array, params: Any) -> jax.Array:
-        """The world's action."""
+    def _act(self, state: ProjectedState, action: jax.Array, params: EnvParams) -> jax.Array:
+        """The action inside."""
         space = self.env.action_space(params)
-        discrete = isinstance(space, spaces.Discrete)
-        if self.action_size is not None:
+        discrete = is_discrete(space)
+        if state.action_matrix is not None:
             moved = state.action_matrix @ action
             return jnp.argmax(moved).astype(space.dtype) if discrete else jnp.clip(moved, space.low, space.high)
-        if self.mirror:
+        if state.mirrored is not None:
             other = space.n - 1 - action if discrete else jnp.clip(-action, space.low, space.high)
             return jnp.where(state.mirrored, other, action)
         return action
 
     # ------------------------------------------------------------------------------------------ the environment
 
-    def observation_space(self, params: Any) -> Any:
+    def observation_space(self, params: EnvParams) -> Space:
         return self.env.observation_space(params) if self.obs_size is None else Reals(self.obs_size)
 
-    def action_space(self, params: Any) -> Any:
+    def action_space(self, params: EnvParams) -> Space:
         return self.env.action_space(params) if self.action_size is None else Reals(self.action_size)
 
-    def reset_env(self, key: jax.Array, params: Any) -> tuple:
-        key_world, key_projection = jax.random.split(key)
-        obs, inner = super().reset_env(key_world, params)
+    def reset_env(self, key: jax.Array, params: EnvParams) -> Start:
+        key_inside, key_projection = jax.random.split(key)
+        obs, inner = super().reset_env(key_inside, params)
         index = self._draw(key_projection)
         state = ProjectedState(inner.env_state, inner.time, inner.episode_return, index, *self.matrices(index))
         return self._see(state, obs), state
 
-    def transition(self, key: jax.Array, state: Any, action: jax.Array, params: Any) -> tuple:
+    def transition(self, key: jax.Array, state: EnvState, action: jax.Array, params: EnvParams) -> Transition:
         obs, inner, reward, terminated, info = super().transition(key, state, self._act(state, action, params), params)
         state = state.replace(**vars(inner))
         return self._see(state, obs), state, reward, terminated, {**info, "projection": state.index}
 
-    def best_action(self, state: Any) -> jax.Array:
-        """What moves the world as its own best player would: this one knows the projection."""
+    def best_action(self, state: EnvState) -> jax.Array:
+        """What does inside as the best player there would: this one knows the projection."""
         action = self.env.best_action(state.env_state)
         if self.action_size is None:
             return self._act(state, action, self.default_params)  # mirrored twice is not mirrored at all
-        if isinstance(self.env.action_space(self.default_params), spaces.Discrete):
-            action = jax.nn.one_hot(action, self._num_world_actions())
+        if is_discrete(self.env.action_space(self.default_params)):
+            action = jax.nn.one_hot(action, self._num_inner_actions())
         return jnp.linalg.pinv(state.action_matrix) @ action
 
     def describe(self) -> Description:
@@ -262,13 +245,13 @@ class Projection(Wrapper):
         if self.obs_size is not None:
             mixed = "; ".join(f"{part}: {meaning}" for part, meaning in told.observation)
             last = f"-{self.obs_size - 1}" * (self.obs_size > 1)
-            observation = ((f"0{last}", f"random mixtures of the world's own ({mixed})"),)
-        discrete = isinstance(self.env.action_space(self.default_params), spaces.Discrete)
+            observation = ((f"0{last}", f"random mixtures of what is observed inside ({mixed})"),)
+        discrete = is_discrete(self.env.action_space(self.default_params))
         if self.action_size is not None:
-            rule = "the largest entry of M a chooses" if discrete else "the world gets M a, clipped"
-            action = f"a vector a of {self.action_size} real numbers; {rule}, M random. The world's own: {action}"
-            if not (discrete and (self.distribution == "orthogonal" or self._num_world_actions() == 2)):
-                random_return = None  # standard normal actions are not the world's uniform ones
+            rule = "the largest entry of M a chooses" if discrete else "M a, clipped, is done inside"
+            action = f"a vector a of {self.action_size} real numbers; {rule}, M random. Inside: {action}"
+            if not (discrete and (self.distribution == "orthogonal" or self._num_inner_actions() == 2)):
+                random_return = None  # standard normal actions are not uniform ones inside
         elif self.mirror:
             action = f"{action}; in half of the episodes the other way round"
         return dataclasses.replace(
@@ -281,56 +264,4 @@ class Projection(Wrapper):
         )
 
 
-@dataclass(frozen=True)
-class ProjectedCartPole(Wrapper):
-    """Chapter 7's task: balance a pole behind a random projection, and have several trials to find out how.
-
-    ``Projection(Trials(CartPole(max_steps=max_steps), trials, fresh, own_returns), ...)`` under a name, for configs and
-    ``make``. The pole's velocities are hidden; a trial pays 1 / max_steps a step, so 1 at most, and a meta-episode
-    ``trials``.
-
-    Args:
-        trials: trials to a meta-episode; None for as many as fit in ``steps``.
-        fresh: each trial from a start of its own; False repeats the first.
-        own_returns: returns end with their trial, see ``Trials``.
-        steps: cut a meta-episode after this many steps, see ``Trials``.
-        obs_size: numbers that the agent sees, 2 or more; None shows x and theta.
-        action_size: numbers that it acts with, 2 or more; None leaves it two buttons.
-        distribution: as in ``Projection``, and so are the fields after it.
-        max_steps: time limit of a trial.
-    Raises:
-        ValueError, TypeError: as in ``Trials`` and ``Projection``.
-    Example:
-        >>> from s5lib.envs import make
-        >>> env = make("ProjectedCartPole", trials=32, held_out=True)
-        >>> env.reset(jax.random.key(0))[0].shape, env.horizon
-        ((4,), 6400)
-
-    Source: Lu et al. 2023 (arXiv 2303.03982), section 4.3; luchris429/popjaxrl, envs/meta_cartpole.py.
-    Differs: from that code in projecting actions, in trials that start afresh, in a projection for held-out tests. Its form is
-        ``ProjectedCartPole(fresh=False, action_size=None)`` with the action's number and two flags appended.
-    """
-
-    env: Any = field(init=False, repr=False, compare=False)
-    trials: int | None = 16
-    fresh: bool = True
-    own_returns: bool = False
-    steps: int | None = None
-    obs_size: int | None = 4
-    action_size: int | None = 2
-    distribution: str = "orthogonal"
-    gain: float = 1.0
-    action_gain: float = 1.0
-    mirror: bool = False
-    pool: int | None = None
-    seed: int = 0
-    held_out: bool = False
-    max_steps: int = 200
-
-    def __post_init__(self) -> None:
-        names = [option.name for option in dataclasses.fields(Projection) if option.name != "env"]
-        world = Trials(CartPole(max_steps=self.max_steps), self.trials, self.fresh, self.own_returns, self.steps)
-        object.__setattr__(self, "env", Projection(world, **{name: getattr(self, name) for name in names}))
-
-    def describe(self) -> Description:
-        return dataclasses.replace(self.env.describe(), name="ProjectedCartPole")
+__getattr__ = moved(__name__, {"ProjectedCartPole": "s5lib.envs.tasks"})

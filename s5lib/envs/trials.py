@@ -1,6 +1,6 @@
 """Chapter 7. Several trials in one meta-episode: what is learned in the first may be used in the next.
 
-A trial is an episode of the world inside. A meta-episode is a lifetime of trials with one hidden task, and the only thing
+A trial is an episode of the environment inside. A meta-episode is a lifetime of trials with one hidden task, and the only thing
 that ends: memory is reset where it ends, and never where a trial does.
 """
 
@@ -12,7 +12,9 @@ import jax
 import jax.numpy as jnp
 
 from s5lib.config import check_positive_int
-from s5lib.envs.base import Description, WrappedState, Wrapper, rarely
+from s5lib.envs.base import Description, EnvParams, EnvState, Start, Transition
+from s5lib.envs.vector import rarely
+from s5lib.envs.wrappers import WrappedState, Wrapper
 
 __all__ = ["TrialState", "Trials"]
 
@@ -22,14 +24,14 @@ class TrialState(WrappedState):
 
     trial: jax.Array
     trial_return: jax.Array
-    first: Any
+    first: Start | None
 
 
 @dataclass(frozen=True)
 class Trials(Wrapper):
-    """Play several trials, one after another, in one meta-episode.
+    """Give several trials, one after another, in one meta-episode.
 
-    Where the world's episode ends, by a fall or by its time limit, the step returns the first observation of the next
+    Where the episode inside ends, by a fall or by its time limit, the step returns the first observation of the next
     trial: nothing else marks the boundary in the observation (``PreviousAction(env, trial=True)`` adds a flag). The flags
     of a trial's end are therefore neither ``terminated`` nor ``truncated``: returns run on, and memory is kept.
     ``terminated`` holds once, as the last trial ends, even where that trial was cut by its time limit: the task is this
@@ -86,19 +88,19 @@ class Trials(Wrapper):
         limits = [] if self.trials is None else [self.trials * super().horizon]
         return min(limits + ([] if self.steps is None else [self.steps]))
 
-    def reset_env(self, key: jax.Array, params: Any) -> tuple:
+    def reset_env(self, key: jax.Array, params: EnvParams) -> Start:
         obs, state = super().reset_env(key, params)
         first = None if self.fresh else (obs, state.env_state)
         return obs, TrialState(**vars(state), trial=jnp.int32(0), trial_return=jnp.float32(0), first=first)
 
-    def transition(self, key: jax.Array, state: Any, action: jax.Array, params: Any) -> tuple:
+    def transition(self, key: jax.Array, state: EnvState, action: jax.Array, params: EnvParams) -> Transition:
         key_step, key_start = jax.random.split(key)
         obs, inner, reward, ended, info = self.env.step_env(key_step, state.env_state, action, params)
         ended = ended | self.env.is_truncated(inner, params)
         last = jnp.bool_(False) if self.trials is None else state.trial == self.trials - 1
         trial_return = state.trial_return + reward
 
-        def restart(current: tuple, start: Any, params: Any) -> tuple:
+        def restart(current: tuple, start: Any, params: EnvParams) -> tuple:
             start = self.env.reset_env(start, params) if self.fresh else start
             return jax.tree.map(lambda new, old: jnp.asarray(new, old.dtype), start, current)
 
@@ -114,7 +116,7 @@ class Trials(Wrapper):
         )
         return obs, state, reward, ended & last, info
 
-    def is_truncated(self, state: Any, params: Any) -> jax.Array:
+    def is_truncated(self, state: EnvState, params: EnvParams) -> jax.Array:
         return jnp.bool_(False) if self.steps is None else state.time >= self.steps
 
     def describe(self) -> Description:

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from s5lib.envs.worlds import HELD_OUT, TRAIN
+from s5lib.envs.tasks import HELD_OUT, TRAIN
 from s5lib.experiments.agents import env_options, larger, small, with_paper
 from s5lib.experiments.family import Family, Tuning
 from s5lib.ppo import PPOConfig

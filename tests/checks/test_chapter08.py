@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from s5lib import checks
-from s5lib.envs.worlds import TRAIN
+from s5lib.envs.tasks import TRAIN
 from tests.checks.grading import assert_graded, stub
 
 

@@ -7,13 +7,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from gymnax.environments import spaces
 
 from s5lib import ppo
-from s5lib.envs import PreviousAction, ProjectedCartPole, Projection, Trials, describe, env_names, make, play, vectorize
-from s5lib.envs.base import MultiDiscrete
+from s5lib.envs import (
+    PreviousAction,
+    ProjectedCartPole,
+    Projection,
+    Trials,
+    describe,
+    env_names,
+    make,
+    play,
+    spaces,
+    vectorize,
+)
 from s5lib.envs.popgym.cartpole import FEEDBACK, TAU, CartPole
-from s5lib.envs.projection import DISTRIBUTIONS, Reals, random_matrix
+from s5lib.envs.projection import DISTRIBUTIONS, random_matrix
+from s5lib.envs.spaces import MultiDiscrete, Reals
 
 from .agreement import at, returns, returns_agree
 from .test_base import KEY, Probe
@@ -422,18 +432,18 @@ class Pictures(Probe):
     "build, kind, message",
     [
         (lambda: Projection(Pictures(), 16), ValueError, "env must have vectors as observations; Pictures has"),
-        (lambda: Projection(Probe(), 1), ValueError, "obs_size must be at least 2, the world's observations, .* got 1"),
+        (lambda: Projection(Probe(), 1), ValueError, "obs_size must be at least 2, the observations inside, .* got 1"),
         (lambda: Projection(Probe(), 0), ValueError, "obs_size must be a positive integer; got 0"),
         (lambda: Projection(Probe(), 4.0), TypeError, r"obs_size must be an integer; got 4\.0"),
         (
             lambda: Projection(Probe(), 4, 1),
             ValueError,
-            "action_size must be at least 2, the world's actions, .* got 1",
+            "action_size must be at least 2, the actions inside, .* got 1",
         ),
         (
             lambda: Projection(Probe(actions=spaces.Box(-1.0, 1.0, (3,))), 4, 2),
             ValueError,
-            "action_size must be at least 3, the world's actions",
+            "action_size must be at least 3, the actions inside",
         ),
         (
             lambda: Projection(Probe(actions=MultiDiscrete((2, 2))), 4, 4),

@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import struct
-from gymnax.environments import spaces
 
 from s5lib import ppo
 from s5lib.envs import (
@@ -23,9 +22,11 @@ from s5lib.envs import (
     TimeLimit,
     make,
     physics_names,
+    spaces,
     vectorize,
 )
-from s5lib.envs.worlds import HELD_OUT, SPREADS, TRAIN, Standardized, measure_spread
+from s5lib.envs.tasks import HELD_OUT, SPREADS, TRAIN, measure_spread
+from s5lib.envs.wrappers import Standardized
 
 from .agreement import at
 

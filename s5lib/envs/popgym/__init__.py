@@ -6,9 +6,7 @@ the original's, flattened as ``gymnasium.spaces.flatten`` does it: integers one-
 Source: Morad et al. 2023, "POPGym: Benchmarking Partially Observable Reinforcement Learning" (ICLR).
 """
 
-from typing import Any
-
-from s5lib.envs.base import Environment
+from s5lib.envs.base import Family
 from s5lib.envs.popgym import (
     autoencode,
     battleship,
@@ -26,8 +24,6 @@ from s5lib.envs.popgym import (
 )
 
 __all__ = ["ALIASES", "FAMILIES", "Family"]
-
-Family = tuple[type[Environment], dict[str, dict[str, Any]]]  # class, options of each difficulty
 
 FAMILIES: dict[str, Family] = {
     "Autoencode": (autoencode.Autoencode, autoencode.DIFFICULTY),

@@ -7,8 +7,10 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from s5lib.envs.base import Description, one_hots, spaces
+from s5lib.envs import spaces
+from s5lib.envs.base import Description, EnvParams, Start, Transition, one_hots
 from s5lib.envs.popgym.deck import SUITS, CardGame, shuffled
+from s5lib.envs.spaces import Space
 
 __all__ = ["DIFFICULTY", "Autoencode", "State"]
 
@@ -57,13 +59,13 @@ class Autoencode(CardGame):
         """The step at which the last card is in view and the answers begin."""
         return self.num_cards - 1
 
-    def observation_space(self, params: Any) -> Any:
+    def observation_space(self, params: EnvParams) -> Space:
         return spaces.Box(0.0, 1.0, (6,))
 
-    def action_space(self, params: Any) -> Any:
+    def action_space(self, params: EnvParams) -> Space:
         return spaces.Discrete(4)
 
-    def reset_env(self, key: jax.Array, params: Any) -> tuple:
+    def reset_env(self, key: jax.Array, params: EnvParams) -> Start:
         state = State(jnp.int32(0), shuffled(key, self.num_decks, "suits"))
         return self._see(state), state
 
@@ -72,7 +74,7 @@ class Autoencode(CardGame):
         suit = jnp.where(state.time <= self._last, state.suits[jnp.minimum(state.time, self._last)], 0)
         return one_hots(jnp.stack([mode.astype(jnp.int8), suit]), (2, 4))
 
-    def transition(self, key: jax.Array, state: State, action: jax.Array, params: Any) -> tuple:
+    def transition(self, key: jax.Array, state: State, action: jax.Array, params: EnvParams) -> Transition:
         right = action == self.best_action(state)
         reward = jnp.where(state.time >= self._last, jnp.where(right, 1.0, -1.0) / (self.num_cards), 0.0)
         state = state.replace(time=state.time + 1)

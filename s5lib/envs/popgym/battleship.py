@@ -9,7 +9,9 @@ import numpy as np
 from flax import struct
 
 from s5lib.config import check_positive_int
-from s5lib.envs.base import Description, Environment, MultiDiscrete, spaces
+from s5lib.envs import spaces
+from s5lib.envs.base import Description, Environment, EnvParams, Start, Transition
+from s5lib.envs.spaces import Space
 
 __all__ = ["DIFFICULTY", "Battleship", "State"]
 
@@ -80,11 +82,11 @@ class Battleship(Environment):
     def horizon(self) -> int:
         return self.board_size**2
 
-    def observation_space(self, params: Any) -> Any:
+    def observation_space(self, params: EnvParams) -> Space:
         return spaces.Box(0.0, 1.0, (2,))
 
-    def action_space(self, params: Any) -> Any:
-        return MultiDiscrete((self.board_size, self.board_size))
+    def action_space(self, params: EnvParams) -> Space:
+        return spaces.MultiDiscrete((self.board_size, self.board_size))
 
     def _place(self, key: jax.Array, ships: jax.Array, size: int) -> jax.Array:
         """Add a ship: of all free placements, along rows and along columns, each is equally likely."""
@@ -100,7 +102,7 @@ class Battleship(Environment):
         ship = (index == row)[:, None] & ((index >= column) & (index < column + size))
         return ships | jnp.where(along_columns, ship.T, ship)
 
-    def reset_env(self, key: jax.Array, params: Any) -> tuple:
+    def reset_env(self, key: jax.Array, params: EnvParams) -> Start:
         empty = jnp.zeros((self.board_size, self.board_size), bool)
         ships = empty
         for one, size in zip(jax.random.split(key, len(self.ship_sizes)), self.ship_sizes, strict=True):
@@ -110,7 +112,7 @@ class Battleship(Environment):
     def _see(self, hit: jax.Array) -> jax.Array:
         return jnp.stack([~hit, hit]).astype(jnp.float32)
 
-    def transition(self, key: jax.Array, state: State, action: jax.Array, params: Any) -> tuple:
+    def transition(self, key: jax.Array, state: State, action: jax.Array, params: EnvParams) -> Transition:
         index = jnp.arange(self.board_size)
         square = (index == action[0])[:, None] & (index == action[1])
         hit = state.ships[action[0], action[1]] & ~state.guessed[action[0], action[1]]

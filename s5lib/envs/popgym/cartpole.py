@@ -10,8 +10,10 @@ import numpy as np
 from flax import struct
 
 from s5lib.config import check_choice, check_positive_int
-from s5lib.envs.base import Description, Environment, spaces
+from s5lib.envs import spaces
+from s5lib.envs.base import Description, Environment, EnvParams, Start, Transition
 from s5lib.envs.popgym.noise import blur, check_sigma
+from s5lib.envs.spaces import Space
 
 __all__ = ["DIFFICULTY", "CartPole", "State"]
 
@@ -100,20 +102,20 @@ class CartPole(Environment):
     def horizon(self) -> int:
         return self.max_steps
 
-    def observation_space(self, params: Any) -> Any:
+    def observation_space(self, params: EnvParams) -> spaces.Box:
         high = np.array([2 * X_LIMIT, 2 * THETA_LIMIT] if self.shown == "positions" else [np.inf, np.inf], np.float32)
         return spaces.Box(-high, high, (2,))
 
-    def action_space(self, params: Any) -> Any:
+    def action_space(self, params: EnvParams) -> Space:
         return spaces.Discrete(2)
 
-    def reset_env(self, key: jax.Array, params: Any) -> tuple:
+    def reset_env(self, key: jax.Array, params: EnvParams) -> Start:
         key_physics, key_noise = jax.random.split(key)
         state = State(jnp.int32(0), jax.random.uniform(key_physics, (4,), minval=-0.05, maxval=0.05))
         obs = blur(key_noise, state.physics[::2], self.noise_sigma, self.observation_space(params))
         return obs, state  # the positions, whatever is shown later
 
-    def transition(self, key: jax.Array, state: State, action: jax.Array, params: Any) -> tuple:
+    def transition(self, key: jax.Array, state: State, action: jax.Array, params: EnvParams) -> Transition:
         _, x_dot, theta, theta_dot = state.physics
         cos, sin = jnp.cos(theta), jnp.sin(theta)
         push = (jnp.where(action == 1, FORCE, -FORCE) + POLE * HALF_LENGTH * theta_dot**2 * sin) / (CART + POLE)

@@ -8,8 +8,10 @@ import jax.numpy as jnp
 from flax import struct
 
 from s5lib.config import check_choice, check_positive_int
-from s5lib.envs.base import Description, Environment, spaces
+from s5lib.envs import spaces
+from s5lib.envs.base import Description, Environment, EnvParams, Start, Transition
 from s5lib.envs.popgym.deck import COLORS, RANKS, shuffled
+from s5lib.envs.spaces import Space
 
 __all__ = ["DIFFICULTY", "Concentration", "State"]
 
@@ -88,13 +90,13 @@ class Concentration(Environment):
         """What a card looks like from behind: one more value."""
         return len(_VALUES[self.deck_type])
 
-    def observation_space(self, params: Any) -> Any:
+    def observation_space(self, params: EnvParams) -> Space:
         return spaces.Box(0.0, 1.0, (self.num_cards * (self._face_down + 1),))
 
-    def action_space(self, params: Any) -> Any:
+    def action_space(self, params: EnvParams) -> Space:
         return spaces.Discrete(self.num_cards)
 
-    def reset_env(self, key: jax.Array, params: Any) -> tuple:
+    def reset_env(self, key: jax.Array, params: EnvParams) -> Start:
         down = jnp.zeros(self.num_cards, bool)
         state = State(jnp.int32(0), shuffled(key, self.num_decks, self.deck_type), down, down, jnp.int32(-1))
         return self._see(state.cards, down), state
@@ -106,7 +108,7 @@ class Concentration(Environment):
         zeros = jnp.zeros(self.num_cards * (self._face_down + 1))
         return zeros.at[ones].set(1, unique_indices=True, mode="promise_in_bounds")
 
-    def transition(self, key: jax.Array, state: State, action: jax.Array, params: Any) -> tuple:
+    def transition(self, key: jax.Array, state: State, action: jax.Array, params: EnvParams) -> Transition:
         index = jnp.arange(self.num_cards)
         second = state.first >= 0
         turned = index == action

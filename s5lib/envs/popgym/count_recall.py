@@ -8,8 +8,10 @@ import jax.numpy as jnp
 from flax import struct
 
 from s5lib.config import check_choice
-from s5lib.envs.base import Description, one_hots, spaces
+from s5lib.envs import spaces
+from s5lib.envs.base import Description, EnvParams, Start, Transition, one_hots
 from s5lib.envs.popgym.deck import COLORS, RANKS, SUITS, CardGame, shuffled
+from s5lib.envs.spaces import Space
 
 __all__ = ["DIFFICULTY", "CountRecall", "State"]
 
@@ -72,13 +74,13 @@ class CountRecall(CardGame):
         """Cards of one kind."""
         return self.num_cards // self._kinds
 
-    def observation_space(self, params: Any) -> Any:
+    def observation_space(self, params: EnvParams) -> Space:
         return spaces.Box(0.0, 1.0, (2 * self._kinds,))
 
-    def action_space(self, params: Any) -> Any:
+    def action_space(self, params: EnvParams) -> Space:
         return spaces.Discrete(self._most + 1)
 
-    def reset_env(self, key: jax.Array, params: Any) -> tuple:
+    def reset_env(self, key: jax.Array, params: EnvParams) -> Start:
         values, queries = (shuffled(key, self.num_decks, self.deck_type) for key in jax.random.split(key))
         state = State(jnp.int32(0), values, queries, self._one(values[0]))
         return self._see(state), state
@@ -89,7 +91,7 @@ class CountRecall(CardGame):
     def _see(self, state: State) -> jax.Array:
         return one_hots(jnp.stack([state.values[state.time], state.queries[state.time]]), (self._kinds,) * 2)
 
-    def transition(self, key: jax.Array, state: State, action: jax.Array, params: Any) -> tuple:
+    def transition(self, key: jax.Array, state: State, action: jax.Array, params: EnvParams) -> Transition:
         reward = jnp.where(action == self.best_action(state), 1.0, -1.0) / self.horizon
         time = state.time + 1
         state = state.replace(time=time, counts=state.counts + self._one(state.values[time]))

@@ -1,13 +1,12 @@
 """Packs of cards, and what the games that turn over one card a step share."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from s5lib.config import check_choice, check_positive_int
-from s5lib.envs.base import Environment
+from s5lib.envs.base import Environment, EnvParams, EnvState
 
 __all__ = ["COLORS", "RANKS", "SUITS", "CardGame", "shuffled"]
 
@@ -68,5 +67,5 @@ class CardGame(Environment):
     def horizon(self) -> int:
         return self.num_cards - 1
 
-    def is_truncated(self, state: Any, params: Any) -> jax.Array:
+    def is_truncated(self, state: EnvState, params: EnvParams) -> jax.Array:
         return (state.time >= params.max_steps_in_episode) & (state.time < self.horizon)

@@ -9,8 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from s5lib.envs.base import Description, one_hots, spaces
+from s5lib.envs import spaces
+from s5lib.envs.base import Description, EnvParams, Start, Transition, one_hots
 from s5lib.envs.popgym.deck import RANKS, CardGame, shuffled
+from s5lib.envs.spaces import Space
 
 __all__ = ["DIFFICULTY", "HigherLower", "State"]
 
@@ -50,20 +52,20 @@ class HigherLower(CardGame):
     Source: popgym 1.0.7, envs/higher_lower.py.
     """
 
-    def observation_space(self, params: Any) -> Any:
+    def observation_space(self, params: EnvParams) -> Space:
         return spaces.Box(0.0, 1.0, (13,))
 
-    def action_space(self, params: Any) -> Any:
+    def action_space(self, params: EnvParams) -> Space:
         return spaces.Discrete(2)
 
-    def reset_env(self, key: jax.Array, params: Any) -> tuple:
+    def reset_env(self, key: jax.Array, params: EnvParams) -> Start:
         state = State(jnp.int32(0), shuffled(key, self.num_decks, "ranks"))
         return self._see(state), state
 
     def _see(self, state: State) -> jax.Array:
         return one_hots(state.ranks[state.time][None], (13,))
 
-    def transition(self, key: jax.Array, state: State, action: jax.Array, params: Any) -> tuple:
+    def transition(self, key: jax.Array, state: State, action: jax.Array, params: EnvParams) -> Transition:
         rise = jnp.sign(state.ranks[state.time + 1] - state.ranks[state.time])
         reward = jnp.where(action == 0, rise, -rise).astype(jnp.float32) / (self.num_cards)
         state = state.replace(time=state.time + 1)

@@ -1,15 +1,14 @@
 """Labyrinth Escape: find the way out of a maze of which only the nearest squares are seen."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from s5lib.envs.base import Description
+from s5lib.envs.base import Description, EnvParams, Start, Transition
 from s5lib.envs.popgym.maze import ACTIONS, DIFFICULTY, GOAL, NONE, OBSERVATION, WALL, WARNING, Maze, State, first_step
 
-__all__ = ["DIFFICULTY", "LabyrinthEscape", "State"]
+__all__ = ["DIFFICULTY", "LabyrinthEscape"]
 
 # (size, episode_length): mean return of random play, 20 000 episodes, and of the shortest way out, 100 000 mazes
 _MEASURED = {
@@ -43,12 +42,12 @@ class LabyrinthEscape(Maze):
     Differs: square mazes only (the original's view is wrong in others).
     """
 
-    def reset_env(self, key: jax.Array, params: Any) -> tuple:
+    def reset_env(self, key: jax.Array, params: EnvParams) -> Start:
         state, end = self._start(key)
         state = state.replace(maze=state.maze.at[end[0], end[1]].set(GOAL))
         return self._see(state, NONE), state
 
-    def transition(self, key: jax.Array, state: State, action: jax.Array, params: Any) -> tuple:
+    def transition(self, key: jax.Array, state: State, action: jax.Array, params: EnvParams) -> Transition:
         state = self._move(state, action)
         out = state.maze[state.position[0], state.position[1]] == GOAL
         return self._see(state, action), state, jnp.where(out, 1.0, 0.0) - 1 / self.episode_length, out, {}

@@ -1,15 +1,14 @@
 """Labyrinth Explore: visit every square of a maze of which only the nearest ones are seen."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from s5lib.envs.base import Description
+from s5lib.envs.base import Description, EnvParams, Start, Transition
 from s5lib.envs.popgym.maze import ACTIONS, DIFFICULTY, FREE, NONE, OBSERVATION, WALL, WARNING, Maze, State, first_step
 
-__all__ = ["DIFFICULTY", "LabyrinthExplore", "State"]
+__all__ = ["DIFFICULTY", "LabyrinthExplore"]
 
 # (size, episode_length): mean return of random play, 20 000 episodes, and of the shortest walk, 20 000 mazes
 _MEASURED = {
@@ -44,11 +43,11 @@ class LabyrinthExplore(Maze):
     Differs: square mazes only (the original's view is wrong in others).
     """
 
-    def reset_env(self, key: jax.Array, params: Any) -> tuple:
+    def reset_env(self, key: jax.Array, params: EnvParams) -> Start:
         state, _ = self._start(key)
         return self._see(state, NONE), state
 
-    def transition(self, key: jax.Array, state: State, action: jax.Array, params: Any) -> tuple:
+    def transition(self, key: jax.Array, state: State, action: jax.Array, params: EnvParams) -> Transition:
         known = jnp.sum(state.explored)
         state = self._move(state, action)
         new = jnp.sum(state.explored) > known

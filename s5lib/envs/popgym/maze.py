@@ -14,7 +14,9 @@ import jax.numpy as jnp
 from flax import struct
 
 from s5lib.config import check_positive_int
-from s5lib.envs.base import Environment, one_hots, spaces
+from s5lib.envs import spaces
+from s5lib.envs.base import Action, Environment, EnvParams, one_hots
+from s5lib.envs.spaces import Space
 
 __all__ = [
     "ACTIONS",
@@ -239,10 +241,10 @@ class Maze(Environment):
     def horizon(self) -> int:
         return self.episode_length - 1
 
-    def observation_space(self, params: Any) -> Any:
+    def observation_space(self, params: EnvParams) -> Space:
         return spaces.Box(0.0, 1.0, (50,))
 
-    def action_space(self, params: Any) -> Any:
+    def action_space(self, params: EnvParams) -> Space:
         return spaces.Discrete(4)
 
     def _start(self, key: jax.Array) -> tuple[State, jax.Array]:
@@ -262,7 +264,7 @@ class Maze(Environment):
             explored=state.explored.at[row, column].set(True),
         )
 
-    def _see(self, state: State, action: Any) -> jax.Array:
+    def _see(self, state: State, action: Action) -> jax.Array:
         """The local view and the last action. A view cut at an edge, any edge, is filled at its bottom and right."""
         first = jnp.maximum(state.position - 1, 0)[:, None] + jnp.arange(3)
         within = first <= jnp.minimum(state.position + 1, self.size)[:, None]

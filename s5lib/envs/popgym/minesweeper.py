@@ -9,7 +9,9 @@ import numpy as np
 from flax import struct
 
 from s5lib.config import check_positive_int
-from s5lib.envs.base import Description, Environment, MultiDiscrete, one_hots, spaces
+from s5lib.envs import spaces
+from s5lib.envs.base import Description, Environment, EnvParams, Start, Transition, one_hots
+from s5lib.envs.spaces import Space
 
 __all__ = ["DIFFICULTY", "MineSweeper", "State"]
 
@@ -71,13 +73,13 @@ class MineSweeper(Environment):
     def _counts(self) -> int:
         return min(self.num_mines + 1, 10)
 
-    def observation_space(self, params: Any) -> Any:
+    def observation_space(self, params: EnvParams) -> Space:
         return spaces.Box(0.0, 1.0, (self._counts,))
 
-    def action_space(self, params: Any) -> Any:
-        return MultiDiscrete((self.board_size, self.board_size))
+    def action_space(self, params: EnvParams) -> Space:
+        return spaces.MultiDiscrete((self.board_size, self.board_size))
 
-    def reset_env(self, key: jax.Array, params: Any) -> tuple:
+    def reset_env(self, key: jax.Array, params: EnvParams) -> Start:
         n = self.board_size
         mines = self._lay(key)
         state = State(jnp.int32(0), mines.reshape(n, n), jnp.zeros((n, n), bool), jnp.bool_(False))
@@ -96,7 +98,7 @@ class MineSweeper(Environment):
     def _see(self, count: jax.Array) -> jax.Array:
         return one_hots(count[None], (self._counts,))
 
-    def transition(self, key: jax.Array, state: State, action: jax.Array, params: Any) -> tuple:
+    def transition(self, key: jax.Array, state: State, action: jax.Array, params: EnvParams) -> Transition:
         rows, columns = (jnp.abs(jnp.arange(self.board_size) - action[i]) for i in range(2))
         square = (rows == 0)[:, None] & (columns == 0)
         count = jnp.sum((rows <= 1)[:, None] & (columns <= 1) & state.mines, dtype=jnp.int32)
@@ -111,7 +113,7 @@ class MineSweeper(Environment):
     def _over(self, state: State) -> jax.Array:
         return state.exploded | jnp.all(state.mines | state.viewed)
 
-    def is_truncated(self, state: State, params: Any) -> jax.Array:
+    def is_truncated(self, state: State, params: EnvParams) -> jax.Array:
         return (state.time >= params.max_steps_in_episode) & ~self._over(state)
 
     def best_action(self, state: State) -> jax.Array:

@@ -8,7 +8,9 @@ import jax.numpy as jnp
 from flax import struct
 
 from s5lib.config import check_positive_int
-from s5lib.envs.base import Description, Environment, spaces
+from s5lib.envs import spaces
+from s5lib.envs.base import Description, Environment, EnvParams, Start, Transition
+from s5lib.envs.spaces import Space
 
 __all__ = ["DIFFICULTY", "MultiarmedBandit", "State"]
 
@@ -60,20 +62,20 @@ class MultiarmedBandit(Environment):
     def horizon(self) -> int:
         return self.episode_length
 
-    def observation_space(self, params: Any) -> Any:
+    def observation_space(self, params: EnvParams) -> Space:
         return spaces.Box(0.0, 1.0, (2,))
 
-    def action_space(self, params: Any) -> Any:
+    def action_space(self, params: EnvParams) -> Space:
         return spaces.Discrete(self.num_bandits)
 
-    def reset_env(self, key: jax.Array, params: Any) -> tuple:
+    def reset_env(self, key: jax.Array, params: EnvParams) -> Start:
         state = State(jnp.int32(0), jax.random.uniform(key, (self.num_bandits,)))
         return self._see(jnp.bool_(False)), state
 
     def _see(self, won: jax.Array) -> jax.Array:
         return jnp.stack([~won, won]).astype(jnp.float32)
 
-    def transition(self, key: jax.Array, state: State, action: jax.Array, params: Any) -> tuple:
+    def transition(self, key: jax.Array, state: State, action: jax.Array, params: EnvParams) -> Transition:
         won = jax.random.uniform(key) < state.arms[action]
         reward = jnp.where(won, 1.0, -1.0) / self.episode_length
         return self._see(won), state.replace(time=state.time + 1), reward, jnp.bool_(False), {}

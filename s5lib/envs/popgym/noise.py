@@ -1,11 +1,10 @@
 """Noise on what the cart pole and the pendulum show."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
 from s5lib.config import check_real, check_shape
+from s5lib.envs.spaces import Box
 
 __all__ = ["blur", "check_sigma"]
 
@@ -18,7 +17,7 @@ def check_sigma(noise_sigma: float) -> None:
         raise ValueError(f"noise_sigma must not be negative; got {noise_sigma}")
 
 
-def blur(key: jax.Array, shown: jax.Array, noise_sigma: float, space: Any) -> jax.Array:
+def blur(key: jax.Array, shown: jax.Array, noise_sigma: float, space: Box) -> jax.Array:
     """Add normal noise to each number shown, and clip the sums into the observation space; float32.
 
     Without noise nothing is drawn and nothing clipped, as in the original.
@@ -31,8 +30,7 @@ def blur(key: jax.Array, shown: jax.Array, noise_sigma: float, space: Any) -> ja
     Returns:
         What is seen, of the shape of ``shown``.
     Example:
-        >>> from s5lib.envs.base import spaces
-        >>> blur(jax.random.key(0), jnp.zeros(2), 100.0, spaces.Box(-1.0, 1.0, (2,))).tolist()
+        >>> blur(jax.random.key(0), jnp.zeros(2), 100.0, Box(-1.0, 1.0, (2,))).tolist()
         [1.0, 1.0]
 
     Source: popgym 1.0.7, envs/noisy_position_only_cartpole.py and noisy_position_only_pendulum.py.

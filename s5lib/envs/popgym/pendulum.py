@@ -11,8 +11,10 @@ import numpy as np
 from flax import struct
 
 from s5lib.config import check_positive_int
-from s5lib.envs.base import Description, Environment, spaces
+from s5lib.envs import spaces
+from s5lib.envs.base import Description, Environment, EnvParams, Start, Transition
 from s5lib.envs.popgym.noise import blur, check_sigma
+from s5lib.envs.spaces import Space
 
 __all__ = ["DIFFICULTY", "Pendulum", "State"]
 
@@ -118,13 +120,13 @@ class Pendulum(Environment):
     def horizon(self) -> int:
         return self.max_steps
 
-    def observation_space(self, params: Any) -> Any:
+    def observation_space(self, params: EnvParams) -> spaces.Box:
         return spaces.Box(-1.0, 1.0, (2,))
 
-    def action_space(self, params: Any) -> Any:
+    def action_space(self, params: EnvParams) -> Space:
         return spaces.Box(-MAX_TORQUE, MAX_TORQUE, (1,))
 
-    def reset_env(self, key: jax.Array, params: Any) -> tuple:
+    def reset_env(self, key: jax.Array, params: EnvParams) -> Start:
         key_physics, key_noise = jax.random.split(key)
         high = jnp.array([math.pi, 1.0])
         state = State(jnp.int32(0), jax.random.uniform(key_physics, (2,), minval=-high, maxval=high))
@@ -133,9 +135,9 @@ class Pendulum(Environment):
     def _see(self, key: jax.Array, state: State) -> jax.Array:
         theta = state.physics[0]
         shown = jnp.stack([jnp.cos(theta), jnp.sin(theta)])
-        return blur(key, shown, self.noise_sigma, self.observation_space(None))
+        return blur(key, shown, self.noise_sigma, self.observation_space(self.default_params))
 
-    def transition(self, key: jax.Array, state: State, action: jax.Array, params: Any) -> tuple:
+    def transition(self, key: jax.Array, state: State, action: jax.Array, params: EnvParams) -> Transition:
         theta, theta_dot = state.physics
         cost, theta, theta_dot = _swing(theta, theta_dot, action[0])
         state = State(state.time + 1, jnp.stack([theta, theta_dot]))

@@ -7,8 +7,10 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from s5lib.envs.base import Description, one_hots, spaces
+from s5lib.envs import spaces
+from s5lib.envs.base import Description, EnvParams, Start, Transition, one_hots
 from s5lib.envs.popgym.deck import SUITS, CardGame, shuffled
+from s5lib.envs.spaces import Space
 
 __all__ = ["DIFFICULTY", "RepeatFirst", "State"]
 
@@ -47,20 +49,20 @@ class RepeatFirst(CardGame):
     Source: popgym 1.0.7, envs/repeat_first.py.
     """
 
-    def observation_space(self, params: Any) -> Any:
+    def observation_space(self, params: EnvParams) -> Space:
         return spaces.Box(0.0, 1.0, (4,))
 
-    def action_space(self, params: Any) -> Any:
+    def action_space(self, params: EnvParams) -> Space:
         return spaces.Discrete(4)
 
-    def reset_env(self, key: jax.Array, params: Any) -> tuple:
+    def reset_env(self, key: jax.Array, params: EnvParams) -> Start:
         state = State(jnp.int32(0), shuffled(key, self.num_decks, "suits"))
         return self._see(state), state
 
     def _see(self, state: State) -> jax.Array:
         return one_hots(state.suits[state.time][None], (4,))
 
-    def transition(self, key: jax.Array, state: State, action: jax.Array, params: Any) -> tuple:
+    def transition(self, key: jax.Array, state: State, action: jax.Array, params: EnvParams) -> Transition:
         reward = jnp.where(action == self.best_action(state), 1.0, -1.0) / self.horizon
         state = state.replace(time=state.time + 1)
         return self._see(state), state, reward, state.time >= self.horizon, {}

@@ -1,0 +1,369 @@
+"""Environments around environments: what is seen, done, told or repeated otherwise than inside."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from s5lib.config import check_positive_int
+from s5lib.envs import spaces
+from s5lib.envs.base import (
+    AnyEnv,
+    Description,
+    Environment,
+    EnvParams,
+    EnvState,
+    Start,
+    Transition,
+    check_action_box,
+    check_vectors,
+    one_hots,
+)
+from s5lib.envs.spaces import Space
+
+__all__ = [
+    "ActionRepeat",
+    "EpisodeStatistics",
+    "Padded",
+    "PreviousAction",
+    "Standardized",
+    "TimeLimit",
+    "WrappedState",
+    "Wrapper",
+    "bare_name",
+    "inner",
+]
+
+
+class WrappedState(struct.PyTreeNode):
+    """The state of a wrapped environment: its own, the steps of this episode, and its return so far."""
+
+    env_state: EnvState
+    time: jax.Array
+    episode_return: jax.Array
+
+
+def inner(state: EnvState, kind: type) -> Any:
+    """Look into a wrapped environment's state for that of one wrapper, or of the environment inside.
+
+    Args:
+        state: what ``env.reset`` or ``env.step`` returned, of one environment or of many stepped as one.
+        kind: the class of state to look for, such as ``ProjectedState``.
+    Returns:
+        The outermost state of that class.
+    Raises:
+        ValueError: there is none.
+    Example:
+        >>> from s5lib.envs import make
+        >>> from s5lib.envs.popgym.cartpole import State
+        >>> inner(PreviousAction(make("PositionOnlyCartPoleEasy")).reset(jax.random.key(0))[1], State).physics.shape
+        (4,)
+
+    """
+    layers = [state]
+    while not isinstance(layers[-1], kind):
+        if not hasattr(layers[-1], "env_state"):
+            found = ", ".join(type(layer).__name__ for layer in layers)
+            raise ValueError(f"state must hold a {kind.__name__}; it holds {found}")
+        layers.append(layers[-1].env_state)
+    return layers[-1]
+
+
+@dataclass(frozen=True)
+class Wrapper(Environment):
+    """An environment around another; by itself it changes nothing.
+
+    Args:
+        env: any environment with gymnax's interface.
+    """
+
+    env: AnyEnv
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name == "env":
+            raise AttributeError(name)
+        return getattr(self.env, name)
+
+    @property
+    def horizon(self) -> int:
+        if isinstance(self.env, Environment):
+            return self.env.horizon
+        return int(self.env.default_params.max_steps_in_episode)  # gymnax's own environments
+
+    @property
+    def default_params(self) -> EnvParams:
+        return self.env.default_params
+
+    def observation_space(self, params: EnvParams) -> Space:
+        return self.env.observation_space(params)
+
+    def action_space(self, params: EnvParams) -> Space:
+        return self.env.action_space(params)
+
+    def reset_env(self, key: jax.Array, params: EnvParams) -> Start:
+        obs, state = self.env.reset_env(key, params)
+        return obs, WrappedState(state, jnp.int32(0), jnp.float32(0))
+
+    def transition(self, key: jax.Array, state: WrappedState, action: jax.Array, params: EnvParams) -> Transition:
+        obs, inner, reward, terminated, info = self.env.step_env(key, state.env_state, action, params)
+        state = WrappedState(inner, state.time + 1, state.episode_return + reward)
+        return obs, state, reward, terminated, info
+
+    def is_truncated(self, state: WrappedState, params: EnvParams) -> jax.Array:
+        return self.env.is_truncated(state.env_state, params)
+
+    def best_action(self, state: WrappedState) -> jax.Array:
+        return self.env.best_action(state.env_state)
+
+    def describe(self) -> Description:
+        return self.env.describe()
+
+
+def bare_name(env: AnyEnv) -> str:
+    """The name of the environment inside all wrappers."""
+    while isinstance(env, Wrapper):
+        env = env.env
+    return env.name
+
+
+@dataclass(frozen=True)
+class PreviousAction(Wrapper):
+    """Append the previous action to the observation, what came of it if asked, and a flag that is 1 on the first.
+
+    ``obs' = [obs, action (one-hot, or as it is where it is continuous), reward, trial (both if asked), first]``. Before
+    the first action those entries are 0; the flag tells this from a first action that was 0. Real numbers are shown no
+    larger than 10: where an environment does not mind an action's size, one who answers with twice what it is shown goes on to inf.
+
+    Args:
+        env: an environment whose observations are vectors.
+        reward: append the previous reward too.
+        trial: append ``info["trial_ended"]`` of the previous step too: 1 on the observation that opens a new trial (see
+            ``Trials``), on the last of a meta-episode as well; always 0 where the environment has no trials.
+    Raises:
+        ValueError: an observation is not a vector.
+    Source: popgym 1.0.7, wrappers PreviousAction and Antialias.
+    Differs: the null action before the first step is all zeros, not the one-hot of action 0.
+    """
+
+    reward: bool = False
+    trial: bool = False
+
+    def __post_init__(self) -> None:
+        check_vectors(self.env)
+
+    def _encode(self, action: jax.Array, params: EnvParams) -> jax.Array:
+        space = self.env.action_space(params)
+        if spaces.is_box(space):
+            return jnp.clip(action.astype(jnp.float32).reshape(-1), -10, 10)
+        return one_hots(action.reshape(-1), spaces.choices(space))
+
+    def _extra(self, params: EnvParams) -> int:
+        space = self.env.action_space(params)
+        wide = int(np.prod(space.shape)) if spaces.is_box(space) else sum(spaces.choices(space))
+        return wide + self.reward + self.trial + 1
+
+    def observation_space(self, params: EnvParams) -> Space:
+        space = self.env.observation_space(params)
+        size, extra = space.shape[0], self._extra(params)
+        low, high = (
+            jnp.concatenate([jnp.broadcast_to(bound, (size,)), jnp.full(extra, end)]).astype(jnp.float32)
+            for bound, end in ((space.low, -jnp.inf), (space.high, jnp.inf))
+        )
+        return spaces.Box(low, high, (size + extra,))
+
+    def reset_env(self, key: jax.Array, params: EnvParams) -> Start:
+        obs, state = super().reset_env(key, params)
+        return jnp.concatenate([obs, jnp.zeros(self._extra(params) - 1), jnp.ones(1)]), state
+
+    def transition(self, key: jax.Array, state: WrappedState, action: jax.Array, params: EnvParams) -> Transition:
+        obs, state, reward, terminated, info = super().transition(key, state, action, params)
+        ended = jnp.float32(info.get("trial_ended", False))
+        parts = [obs, self._encode(action, params)] + [reward[None]] * self.reward + [ended[None]] * self.trial
+        return jnp.concatenate([*parts, jnp.zeros(1)]), state, reward, terminated, info
+
+
+@dataclass(frozen=True)
+class EpisodeStatistics(Wrapper):
+    """Report ``info["episode_return"]`` (undiscounted) and ``info["episode_length"]``, up to and with this step.
+
+    They are those of a whole episode where ``terminated | truncated``.
+
+    Args:
+        env: any environment.
+    """
+
+    def transition(self, key: jax.Array, state: WrappedState, action: jax.Array, params: EnvParams) -> Transition:
+        obs, state, reward, terminated, info = super().transition(key, state, action, params)
+        statistics = {"episode_return": state.episode_return, "episode_length": state.time}
+        return obs, state, reward, terminated, {**info, **statistics}
+
+
+@dataclass(frozen=True)
+class TimeLimit(Wrapper):
+    """Cut an episode after ``max_steps`` steps. A cut is ``truncated``, never ``terminated``: the value goes on.
+
+    Args:
+        env: any environment.
+        max_steps: the limit, counted from the reset.
+    """
+
+    max_steps: int = 1000
+
+    def __post_init__(self) -> None:
+        check_positive_int("max_steps", self.max_steps)
+
+    @property
+    def horizon(self) -> int:
+        return min(self.max_steps, self.env.horizon)
+
+    def is_truncated(self, state: WrappedState, params: EnvParams) -> jax.Array:
+        return super().is_truncated(state, params) | (state.time >= self.max_steps)
+
+
+@dataclass(frozen=True)
+class ActionRepeat(Wrapper):
+    """Do each action so many times in a row: fewer decisions, each with more to see for it.
+
+    The reward is the sum over those steps; observation and ``info`` are the last one's. Where the episode ends on the way,
+    the rest is not done. A world of rigid bodies may ask for a hundred actions a second, of which one alone moves little.
+
+    Args:
+        env: any environment.
+        repeats: steps of the environment to one of this, positive.
+    Raises:
+        TypeError, ValueError: ``repeats`` is not a positive integer.
+    Source: Mnih et al. 2013 (arXiv 1312.5602), section 5, as frame skipping.
+    """
+
+    repeats: int = 4
+
+    def __post_init__(self) -> None:
+        check_positive_int("repeats", self.repeats)
+
+    @property
+    def horizon(self) -> int:
+        return -(-super().horizon // self.repeats)
+
+    def transition(self, key: jax.Array, state: WrappedState, action: jax.Array, params: EnvParams) -> Transition:
+        def step(now: tuple, key: jax.Array) -> tuple:
+            inner, over = now
+            obs, new, reward, terminated, info = self.env.step_env(key, inner, action, params)
+            inner = jax.tree.map(lambda new, old: jnp.where(over, old, new), new, inner)
+            ends = terminated | self.env.is_truncated(inner, params)
+            return (inner, over | ends), (obs, jnp.where(over, 0, reward), terminated, info, ~over)
+
+        keys = jax.random.split(key, self.repeats)
+        rows: Any
+        (inner, _), rows = jax.lax.scan(step, (state.env_state, jnp.bool_(False)), keys)
+        obs, reward, terminated, info, played = rows
+        last = jnp.sum(played) - 1
+        obs, terminated, info = jax.tree.map(lambda leaf: leaf[last], (obs, terminated, info))
+        total = reward.sum()
+        return obs, WrappedState(inner, state.time + 1, state.episode_return + total), total, terminated, info
+
+
+@dataclass(frozen=True)
+class Padded(Wrapper):
+    """Give an environment observations and actions of another, larger size.
+
+    Observations end in zeros. Of an action, -1 to 1 in each entry, the environment reads the first few, stretched to its box;
+    the rest move nothing.
+
+    Args:
+        env: an environment whose observations are vectors, and its actions bounded vectors.
+        obs_size: at least as many as are observed inside.
+        action_size: at least as many as the actions inside.
+    Raises:
+        ValueError: the environment is wider, or has other kinds of observations or actions.
+        TypeError: a size that is not an integer.
+    """
+
+    obs_size: int = 12
+    action_size: int = 2
+
+    def __post_init__(self) -> None:
+        check_action_box(self.env)
+        space = self.env.action_space(self.env.default_params)
+        if not np.isfinite([space.low, space.high]).all():
+            raise ValueError(
+                f"env must have bounded actions, to be stretched to; {type(self.env).__name__} has {space}"
+            )
+        for name, least in (("obs_size", check_vectors(self.env)), ("action_size", space.shape[0])):
+            if check_positive_int(name, getattr(self, name)) < least:
+                what = "observations" if name == "obs_size" else "actions"
+                raise ValueError(
+                    f"{name} = {getattr(self, name)} is too small for {bare_name(self.env)}: it has {least} {what}"
+                )
+
+    def observation_space(self, params: EnvParams) -> Space:
+        space = self.env.observation_space(params)
+        low, high = (self._pad(jnp.broadcast_to(bound, space.shape)) for bound in (space.low, space.high))
+        return spaces.Box(low, high, (self.obs_size,))
+
+    def action_space(self, params: EnvParams) -> Space:
+        return spaces.Box(-1.0, 1.0, (self.action_size,))
+
+    def _pad(self, obs: jax.Array) -> jax.Array:
+        return jnp.pad(obs.astype(jnp.float32), (0, self.obs_size - obs.shape[0]))
+
+    def reset_env(self, key: jax.Array, params: EnvParams) -> Start:
+        obs, state = super().reset_env(key, params)
+        return self._pad(obs), state
+
+    def transition(self, key: jax.Array, state: WrappedState, action: jax.Array, params: EnvParams) -> Transition:
+        space = self.env.action_space(params)
+        middle, half = (space.high + space.low) / 2, (space.high - space.low) / 2
+        action = middle + half * action[: space.shape[0]]
+        obs, state, reward, terminated, info = super().transition(key, state, action, params)
+        return self._pad(obs), state, reward, terminated, info
+
+    def best_action(self, state: WrappedState) -> jax.Array:
+        space = self.env.action_space(self.env.default_params)
+        middle, half = (space.high + space.low) / 2, (space.high - space.low) / 2
+        action = (super().best_action(state) - middle) / half
+        return jnp.pad(action, (0, self.action_size - action.shape[0]))
+
+
+@dataclass(frozen=True)
+class Standardized(Wrapper):
+    """Shift and scale each number that is observed: ``(o - mean) / std``.
+
+    One environment may observe distances of centimetres beside speeds of many radians a second. Where all of them are mixed, the
+    small ones drown in the large.
+
+    Args:
+        env: an environment whose observations are vectors.
+        mean, std: one number for each that is observed; ``measure_spread`` has them, and ``SPREADS`` those of chapter 8's worlds.
+    Raises:
+        ValueError: observations that are not vectors, another count of numbers, or an std that is not positive.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        size = check_vectors(self.env)
+        for name in ("mean", "std"):
+            values = tuple(map(float, getattr(self, name)))
+            if len(values) != size or not np.isfinite(values).all() or (name == "std" and min(values) <= 0):
+                kind = "positive numbers" if name == "std" else "numbers"
+                raise ValueError(f"{name} must be {size} {kind}, one for each that is observed; got {values}")
+            object.__setattr__(self, name, values)
+
+    def _scaled(self, obs: jax.Array) -> jax.Array:
+        return (obs - jnp.array(self.mean)) / jnp.array(self.std)
+
+    def observation_space(self, params: EnvParams) -> Space:
+        space = self.env.observation_space(params)
+        return spaces.Box(self._scaled(space.low), self._scaled(space.high), space.shape)
+
+    def reset_env(self, key: jax.Array, params: EnvParams) -> Start:
+        obs, state = super().reset_env(key, params)
+        return self._scaled(obs), state
+
+    def transition(self, key: jax.Array, state: WrappedState, action: jax.Array, params: EnvParams) -> Transition:
+        obs, state, reward, terminated, info = super().transition(key, state, action, params)
+        return self._scaled(obs), state, reward, terminated, info
