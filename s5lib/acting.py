@@ -6,7 +6,7 @@ environment, and nothing of how the weights were learnt.
 
 from collections.abc import Callable, Collection
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -14,24 +14,39 @@ import numpy as np
 
 from s5lib.config import check_positive_int
 from s5lib.envs import vectorize
+from s5lib.envs.base import AnyEnv, EnvState, Info, Start, Step
+from s5lib.memory import Carry, Params, Prepared
 
-__all__ = ["Episodes", "Moment", "act", "episodes"]
+__all__ = ["Episodes", "Moment", "Network", "act", "episodes"]
+
+
+class Network(Protocol):
+    """What can act: an ``ActorCritic``, or another flax module whose call takes the same and returns the same."""
+
+    def initial_carry(self, batch_size: int) -> Carry:
+        """The memory's state before an episode."""
+
+    def init(self, rngs: jax.Array, /, *args: Any, **kwargs: Any) -> Params:
+        """Flax's: draw parameters."""
+
+    def apply(self, variables: Params, /, *args: Any, **kwargs: Any) -> Any:
+        """``(carry, obs, resets, prepared)`` -> carry, policy, value; with ``method="prepare"``, what many calls share."""
 
 
 def act(
-    network: Any,
-    params: Any,
-    carry: Any,
+    network: Network,
+    params: Params,
+    carry: Carry,
     obs: jax.Array,
     resets: jax.Array,
     key: jax.Array,
-    prepared: Any = None,
+    prepared: Prepared = None,
     greedy: bool = False,
-) -> tuple[jax.Array, Any]:
+) -> tuple[jax.Array, Carry]:
     """Take one step of a policy: read what is seen, and answer.
 
     Args:
-        network: an ``ActorCritic``, or another module with its call.
+        network: an ``ActorCritic``, or another ``Network``.
         params: its weights.
         carry: the memory's state: ``network.initial_carry(B)`` at first, then what the last call returned.
         obs: (B, O), what is seen now.
@@ -57,8 +72,15 @@ def act(
 
 @partial(jax.jit, static_argnames=("network", "greedy"))
 def _act(
-    network: Any, params: Any, carry: Any, obs: Any, resets: Any, key: jax.Array, prepared: Any, greedy: bool
-) -> tuple[jax.Array, Any]:
+    network: Any,
+    params: Params,
+    carry: Carry,
+    obs: jax.Array,
+    resets: jax.Array,
+    key: jax.Array,
+    prepared: Prepared,
+    greedy: bool,
+) -> tuple[jax.Array, Carry]:
     carry, policy, _ = _open(network).apply(params, carry, obs[None], resets[None], prepared)
     return (policy.mode() if greedy else policy.sample(key))[0], carry
 
@@ -79,8 +101,8 @@ class Moment(NamedTuple):
     """
 
     obs: jax.Array
-    state: Any
-    carry: Any
+    state: EnvState
+    carry: Carry
     action: jax.Array
     reward: jax.Array
     terminated: jax.Array
@@ -105,24 +127,24 @@ class Episodes(NamedTuple):
     returns: jax.Array
     lengths: jax.Array
     trial_returns: jax.Array
-    rewards: Any
+    rewards: jax.Array
     cut: jax.Array
-    carry: Any
+    carry: Carry
     kept: Any
 
 
 def episodes(
-    network: Any,
-    params: Any,
-    env: Any,
+    network: Network,
+    params: Params,
+    env: AnyEnv,
     key: jax.Array,
     count: int,
     greedy: bool = False,
     forget: Collection[int] | None = None,
     horizon: int | None = None,
     *,
-    carry: Any = None,
-    start: tuple | None = None,
+    carry: Carry = None,
+    start: Start | None = None,
     keep: Callable[[Moment], Any] | None = None,
     every: int = 1,
     apart: bool = False,
@@ -169,7 +191,7 @@ def episodes(
     return roll(game, params, key, emptied, carry, start)
 
 
-def _horizon(env: Any) -> int:
+def _horizon(env: AnyEnv) -> int:
     """Steps in the environment's longest episode."""
     params = getattr(env, "default_params", None)
     horizon = getattr(env, "horizon", getattr(params, "max_steps_in_episode", None))
@@ -191,56 +213,54 @@ class _Game(NamedTuple):
 
 
 class _Now(NamedTuple):
-    """What goes on from step to step."""
+    """What goes on from step to step; ``rows`` are the rewards of every step and what is kept of some."""
 
     t: jax.Array
     obs: jax.Array
-    state: Any
+    state: EnvState
+    carry: Carry
     active: jax.Array
-    so_far: Episodes
+    returns: jax.Array
+    lengths: jax.Array
+    trial_returns: jax.Array
+    rows: tuple
 
 
-def _roll(game: _Game, params: Any, key: jax.Array, emptied: jax.Array, carry: Any, start: tuple | None) -> Episodes:
+def _roll(
+    game: _Game, params: Params, key: jax.Array, emptied: jax.Array, carry: Carry, start: Start | None
+) -> Episodes:
     """The one loop over an episode's steps: compiled as a whole where it is traced, from Python where it is not."""
     key_reset, key_play = jax.random.split(key)
     obs, state = _reset(game.env, game.size, key_reset) if start is None else start
     carry = _open(game.network).initial_carry(game.size) if carry is None else carry
     prepared = _prepare(game.network, params)
 
-    def look(now: _Now) -> tuple[Moment, Any, dict[str, Any]]:
+    def look(now: _Now) -> tuple[Moment, EnvState, Info]:
         """Act and step: the moment, the environments' next states, and what they tell besides."""
         key_act, key_step = _keys(key_play, now.t)
         resets = jnp.broadcast_to(emptied[now.t], (game.size,))
-        action, after = _act(game.network, params, now.so_far.carry, now.obs, resets, key_act, prepared, game.greedy)
+        action, after = _act(game.network, params, now.carry, now.obs, resets, key_act, prepared, game.greedy)
         then, state, reward, terminated, truncated, info = _step(game.env, game.size, key_step, now.state, action)
         reward = jnp.where(now.active, reward, 0)
         seen = Moment(now.obs, now.state, after, action, reward, terminated, truncated, now.active, then)
         return seen, state, info
 
-    trials = getattr(_open(game.env), "trials", None) or 0
     zeros = jnp.zeros(game.size)
-    so_far = Episodes(
-        returns=zeros,
-        lengths=zeros,
-        trial_returns=jnp.zeros((game.size, trials)),
-        rewards=jnp.zeros((game.horizon, game.size)),
-        cut=jnp.ones(game.size, bool),
-        carry=carry,
-        kept=None,
-    )
-    now = _Now(jnp.int32(0), obs, state, so_far.cut, so_far)
-    if game.keep is not None:
-        keep, rows = game.keep, -(-game.horizon // game.every)
-        row = jax.eval_shape(lambda: keep(look(now)[0]))
-        kept = jax.tree.map(lambda leaf: jnp.zeros((rows, *leaf.shape), leaf.dtype), row)
-        now = now._replace(so_far=so_far._replace(kept=kept))
+    trial_returns = jnp.zeros((game.size, getattr(_open(game.env), "trials", None) or 0))
+    now = _Now(jnp.int32(0), obs, state, carry, jnp.ones(game.size, bool), zeros, zeros, trial_returns, ())
+    keep, kept = game.keep, None
+    if keep is not None:
+        row, count = jax.eval_shape(lambda: keep(look(now)[0])), -(-game.horizon // game.every)
+        kept = jax.tree.map(lambda leaf: jnp.zeros((count, *leaf.shape), leaf.dtype), row)
+    now = now._replace(rows=(jnp.zeros((game.horizon, game.size)), kept))
 
     def step(now: _Now) -> _Now:
-        rows, so_far = (now.so_far.rewards, now.so_far.kept), now.so_far._replace(rewards=None, kept=None)
-        return _account(game.keep, game.every, rows, now._replace(so_far=so_far), *look(now))
+        return _account(game.keep, game.every, now.rows, now._replace(rows=()), *look(now))
 
     loop = jax.lax.while_loop if isinstance(key, jax.core.Tracer) else _while
-    return loop(lambda now: now.active.any() & (now.t < game.horizon), step, now).so_far
+    end = loop(lambda now: now.active.any() & (now.t < game.horizon), step, now)
+    rewards, kept = end.rows
+    return Episodes(end.returns, end.lengths, end.trial_returns, rewards, end.active, end.carry, kept)
 
 
 _roll_compiled = partial(jax.jit, static_argnums=0)(_roll)
@@ -257,17 +277,17 @@ def _while(going: Callable[[_Now], Any], step: Callable[[_Now], _Now], now: _Now
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _reset(env: Any, count: int, key: jax.Array) -> tuple:
+def _reset(env: Any, count: int, key: jax.Array) -> Start:
     return vectorize(_open(env), count).reset_env(key)
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _step(env: Any, count: int, key: jax.Array, state: Any, action: jax.Array) -> tuple:
+def _step(env: Any, count: int, key: jax.Array, state: EnvState, action: jax.Array) -> Step:
     return vectorize(_open(env), count).step_env(key, state, action)
 
 
 @partial(jax.jit, static_argnums=0)
-def _prepare(network: Any, params: Any) -> Any:
+def _prepare(network: Any, params: Params) -> Prepared:
     return _open(network).apply(params, method="prepare")
 
 
@@ -278,26 +298,26 @@ def _keys(key: jax.Array, t: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 @partial(jax.jit, static_argnums=(0, 1), donate_argnums=2)
-def _account(keep: Any, every: int, rows: tuple, now: _Now, seen: Moment, state: Any, info: dict[str, Any]) -> _Now:
-    """Book a step: what those episodes that were under way have earned, and, in ``rows``, what is kept of every step."""
-    t, active, old, (rewards, kept) = now.t, now.active, now.so_far, rows
-    going = active & ~(seen.terminated | seen.truncated)
-    trial_returns = old.trial_returns
+def _account(keep: Any, every: int, rows: tuple, now: _Now, seen: Moment, state: EnvState, info: Info) -> _Now:
+    """Book a step: what those episodes that were under way have earned, and what is to be kept of it."""
+    t, active, (rewards, kept) = now.t, now.active, rows
+    trial_returns = now.trial_returns
     if trial_returns.shape[1]:
         trial_returns = trial_returns.at[jnp.arange(len(active)), info["trial"]].add(seen.reward)
     if keep is not None:
         place = jnp.where(t % every == 0, t // every, len(rewards))  # a place beyond the end is dropped
         kept = jax.tree.map(lambda rows, row: rows.at[place].set(row, mode="drop"), kept, keep(seen))
-    so_far = Episodes(
-        returns=old.returns + seen.reward,
-        lengths=old.lengths + active,
+    return _Now(
+        t=t + 1,
+        obs=seen.next_obs,
+        state=state,
+        carry=jax.tree.map(lambda new, old: jnp.where(_beside(active, new), new, old), seen.carry, now.carry),
+        active=active & ~(seen.terminated | seen.truncated),
+        returns=now.returns + seen.reward,
+        lengths=now.lengths + active,
         trial_returns=trial_returns,
-        rewards=rewards.at[t].set(seen.reward),
-        cut=going,
-        carry=jax.tree.map(lambda new, old: jnp.where(_beside(active, new), new, old), seen.carry, old.carry),
-        kept=kept,
+        rows=(rewards.at[t].set(seen.reward), kept),
     )
-    return _Now(t + 1, seen.next_obs, state, going, so_far)
 
 
 def _beside(flag: jax.Array, leaf: jax.Array) -> jax.Array:

@@ -8,13 +8,15 @@ import os
 import pathlib
 import shutil
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 
-from s5lib.records import differences, write
+from s5lib.records import Identity, differences, write
 
-__all__ = ["RunFolder", "RunFolderError", "read_identity", "restore"]
+__all__ = ["RunFolder", "RunFolderError", "State", "read_identity", "restore"]
+
+State: TypeAlias = Any  # a learner's own pytree of arrays, with a field ``params``
 
 
 class RunFolderError(ValueError):
@@ -33,7 +35,7 @@ class RunFolder:
         OSError: it cannot be made or written.
     """
 
-    def __init__(self, out: str | os.PathLike, identity: dict[str, Any], resume: bool = True):
+    def __init__(self, out: str | os.PathLike, identity: Identity, resume: bool = True):
         self.path = pathlib.Path(out).expanduser().resolve()
         self.metrics = self.path / "metrics.jsonl"
         self.identity = identity
@@ -70,7 +72,7 @@ class RunFolder:
         )
         self.manager = ocp.CheckpointManager(states, options=options)
 
-    def restore(self, state: Any, note: Callable[[dict[str, float]], None] = lambda row: None) -> tuple[Any, int]:
+    def restore(self, state: State, note: Callable[[dict[str, float]], None] = lambda row: None) -> tuple[State, int]:
         """Find the last whole checkpoint; cut the metrics to match it.
 
         Args:
@@ -125,7 +127,7 @@ class RunFolder:
         except OSError as error:
             raise self._unwritten("metrics.jsonl", error) from error
 
-    def save(self, done: int, state: Any) -> None:
+    def save(self, done: int, state: State) -> None:
         """Write a checkpoint after ``done`` updates, unless it is there already; the last but one stays too."""
         import orbax.checkpoint as ocp
 
@@ -153,7 +155,7 @@ class RunFolder:
         )
 
 
-def read_identity(path: str | os.PathLike) -> dict[str, Any]:
+def read_identity(path: str | os.PathLike) -> Identity:
     """Read whose run a folder holds.
 
     Args:
@@ -172,7 +174,7 @@ def read_identity(path: str | os.PathLike) -> dict[str, Any]:
         raise RunFolderError(f"{owner} is not readable as JSON ({error}); start over with resume=False") from None
 
 
-def restore(path: str | os.PathLike, state: Any) -> tuple[Any, int]:
+def restore(path: str | os.PathLike, state: State) -> tuple[State, int]:
     """Read the last whole checkpoint of a run's folder and change nothing there.
 
     Args:
@@ -193,7 +195,7 @@ def restore(path: str | os.PathLike, state: Any) -> tuple[Any, int]:
     return state, done
 
 
-def _newest(path: pathlib.Path, state: Any, rows: int | None = None) -> tuple[Any, int]:
+def _newest(path: pathlib.Path, state: State, rows: int | None = None) -> tuple[State, int]:
     """Restore the newest checkpoint that can be read and whose updates are all among the ``rows`` of the metrics."""
     import orbax.checkpoint as ocp
 
@@ -217,13 +219,13 @@ def _newest(path: pathlib.Path, state: Any, rows: int | None = None) -> tuple[An
     return state, 0
 
 
-def _layout(state: Any) -> dict[str, str]:
+def _layout(state: State) -> dict[str, str]:
     """Name, shape and dtype of everything in a state."""
     leaves = jax.tree_util.tree_leaves_with_path(state)
     return {jax.tree_util.keystr(where): f"{leaf.dtype}{list(leaf.shape)}" for where, leaf in leaves}
 
 
-def _same_form(path: pathlib.Path, identity: dict[str, Any], state: Any) -> None:
+def _same_form(path: pathlib.Path, identity: Identity, state: State) -> None:
     now = _layout(state)
     there = identity.get("state", now)
     if there != now:
@@ -235,7 +237,7 @@ def _same_form(path: pathlib.Path, identity: dict[str, Any], state: Any) -> None
         )
 
 
-def _same_run(path: pathlib.Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
+def _same_run(path: pathlib.Path, found: Identity, wanted: Identity) -> None:
     apart = differences(found, wanted)
     if apart:
         raise RunFolderError(

@@ -5,7 +5,7 @@ Times, with t counting the steps of a rollout: the agent reads ``obs[t]``, after
 """
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -15,16 +15,21 @@ from flax import struct
 
 from s5lib.acting import episodes
 from s5lib.config import check_positive_int, is_concrete
+from s5lib.distributions import Distribution
 from s5lib.envs import EpisodeStatistics, PreviousAction, vectorize
 from s5lib.envs import make as make_env
-from s5lib.envs.base import check_vectors
+from s5lib.envs.base import AnyEnv, EnvState, check_vectors
 from s5lib.envs.vector import rarely
 from s5lib.envs.worlds import ManyWorlds, check_share
-from s5lib.memory import make_memory
+from s5lib.memory import Carry, Params, Prepared, make_memory
 from s5lib.networks import ActorCritic
 from s5lib.returns import gae
 
 __all__ = ["Agent", "Hypers", "PPOConfig", "PPOState", "Rollout", "make", "ppo_loss"]
+
+
+Number: TypeAlias = jax.Array | float  # one number, or one for each member of a ``vmap``
+Options: TypeAlias = tuple[tuple[str, Any], ...]  # pairs (option, value): a dict that can be hashed
 
 
 class Hypers(NamedTuple):
@@ -41,14 +46,14 @@ class Hypers(NamedTuple):
         max_grad_norm: the gradient's global norm is cut to this.
     """
 
-    lr: Any
-    ssm_lr: Any
-    gamma: Any
-    gae_lambda: Any
-    clip_eps: Any
-    ent_coef: Any
-    vf_coef: Any
-    max_grad_norm: Any
+    lr: Number
+    ssm_lr: Number
+    gamma: Number
+    gae_lambda: Number
+    clip_eps: Number
+    ent_coef: Number
+    vf_coef: Number
+    max_grad_norm: Number
 
 
 @dataclass(frozen=True)
@@ -83,10 +88,10 @@ class PPOConfig:
     """
 
     env: str = "RepeatPreviousEasy"
-    env_options: tuple[tuple[str, Any], ...] = ()
+    env_options: Options = ()
     memory: str = "s5"
     features: int = 128
-    memory_options: tuple[tuple[str, Any], ...] = ()
+    memory_options: Options = ()
     encoder: tuple[int, ...] = (128,)
     head: tuple[int, ...] = (128,)
     num_envs: int = 64
@@ -101,7 +106,7 @@ class PPOConfig:
     normalize_advantage: bool = True
     clip_value: bool = False
     eval_episodes: int = 512
-    eval_env_options: tuple[tuple[str, Any], ...] = ()
+    eval_env_options: Options = ()
     lr: float = 5e-4
     ssm_lr: float = 1.0
     gamma: float = 0.99
@@ -189,12 +194,12 @@ class Rollout(NamedTuple):
 class PPOState(struct.PyTreeNode):
     """Everything that changes from one update to the next; a pytree, so that ``vmap`` over seeds carries many."""
 
-    params: Any
-    opt_state: Any
-    env_state: Any
+    params: Params
+    opt_state: optax.OptState
+    env_state: EnvState
     obs: jax.Array
     resets: jax.Array
-    carry: Any
+    carry: Carry
     key: jax.Array
     hypers: Hypers
     update: jax.Array
@@ -202,7 +207,7 @@ class PPOState(struct.PyTreeNode):
 
 
 def ppo_loss(
-    policy: Any,
+    policy: Distribution,
     value: jax.Array,
     rollout: Rollout,
     advantage: jax.Array,
@@ -261,8 +266,8 @@ class Agent:
     """
 
     config: PPOConfig
-    env: Any
-    eval_env: Any
+    env: AnyEnv
+    eval_env: AnyEnv
     network: ActorCritic
 
     @property
@@ -321,7 +326,9 @@ class Agent:
         target = advantage + rollout.value
 
         # GRADIENT STEPS: each minibatch is a set of whole sequences with the carry they started from
-        def loss_of(params: Any, carry: Any, rollout: Rollout, advantage: jax.Array, target: jax.Array) -> tuple:
+        def loss_of(
+            params: Params, carry: Carry, rollout: Rollout, advantage: jax.Array, target: jax.Array
+        ) -> tuple[jax.Array, dict[str, jax.Array]]:
             _, policy, value = self._read(params, carry, rollout.obs, rollout.resets)
             if config.normalize_advantage:
                 advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
@@ -370,7 +377,9 @@ class Agent:
         envs, params = vectorize(self.env, self.config.num_envs), state.params
         prepared = self.network.apply(params, method="prepare")
 
-        def value_of_cut(zero: jax.Array, carry: Any, obs: jax.Array, params: Any, prepared: Any) -> jax.Array:
+        def value_of_cut(
+            zero: jax.Array, carry: Carry, obs: jax.Array, params: Params, prepared: Prepared
+        ) -> jax.Array:
             unset = jnp.zeros(zero.shape, bool)  # the episode's own last observation: nothing is forgotten before it
             return self._read(params, carry, obs[None], unset[None], prepared)[2][0]
 
@@ -433,12 +442,16 @@ class Agent:
         """The sum of a leaf (T, B): one number, or one for each of many worlds."""
         return leaf.reshape(len(leaf), len(self.worlds), -1).sum((0, 2)) if self.worlds else leaf.sum()
 
-    def _read(self, params: Any, carry: Any, obs: jax.Array, resets: jax.Array, prepared: Any = None) -> tuple:
-        return self.network.apply(
-            params, carry, obs, resets if self.config.resets else jnp.zeros_like(resets), prepared
-        )
+    def _read(
+        self, params: Params, carry: Carry, obs: jax.Array, resets: jax.Array, prepared: Prepared = None
+    ) -> tuple[Carry, Distribution, jax.Array]:
+        told = resets if self.config.resets else jnp.zeros_like(resets)
+        read: Any = self.network.apply(params, carry, obs, told, prepared)
+        return read
 
-    def _step(self, params: Any, opt_state: Any, grads: Any, hypers: Hypers, update: jax.Array) -> tuple:
+    def _step(
+        self, params: Params, opt_state: optax.OptState, grads: Params, hypers: Hypers, update: jax.Array
+    ) -> tuple[Params, optax.OptState, jax.Array]:
         """Cut the gradient's global norm, take an Adam step; the memory's slow parameters move at their own pace."""
         norm = jnp.sqrt(sum(jnp.sum(jnp.square(g)) for g in jax.tree.leaves(grads)))
         grads = jax.tree.map(lambda g: g * jnp.minimum(1.0, hypers.max_grad_norm / (norm + 1e-9)), grads)
@@ -454,7 +467,7 @@ class Agent:
         return jax.tree_util.tree_map_with_path(move, params, moves), opt_state, norm
 
 
-def _worlds(env: Any) -> tuple[str, ...]:
+def _worlds(env: AnyEnv) -> tuple[str, ...]:
     return env.names if isinstance(env, ManyWorlds) else ()
 
 
@@ -472,7 +485,7 @@ class Finished(NamedTuple):
 _adam = optax.scale_by_adam(eps=1e-5)
 
 
-def make(config: PPOConfig, env: Any = None, eval_env: Any = None) -> Agent:
+def make(config: PPOConfig, env: AnyEnv | None = None, eval_env: AnyEnv | None = None) -> Agent:
     """Build the agent that a config describes.
 
     Args:
@@ -493,12 +506,12 @@ def make(config: PPOConfig, env: Any = None, eval_env: Any = None) -> Agent:
 
     """
 
-    def wrap(env: Any) -> EpisodeStatistics:
+    def wrap(env: AnyEnv) -> EpisodeStatistics:
         if config.previous_action:
             env = PreviousAction(env, reward=config.previous_reward, trial=hasattr(env, "trials"))
         return EpisodeStatistics(env)
 
-    def prepared(env: Any, share: str) -> Any:
+    def wrapped(env: AnyEnv, share: str) -> AnyEnv:
         if not isinstance(env, ManyWorlds):
             return wrap(env)
         check_share(share, getattr(config, share), env)
@@ -509,7 +522,7 @@ def make(config: PPOConfig, env: Any = None, eval_env: Any = None) -> Agent:
         env = make_env(config.env, **options)
         if eval_env is None and config.eval_env_options:
             eval_env = make_env(config.env, **{**options, **dict(config.eval_env_options)})
-    env, eval_env = prepared(env, "num_envs"), prepared(env if eval_env is None else eval_env, "eval_episodes")
+    env, eval_env = wrapped(env, "num_envs"), wrapped(env if eval_env is None else eval_env, "eval_episodes")
     sizes, eval_sizes = ((check_vectors(e), str(e.action_space(e.default_params))) for e in (env, eval_env))
     if sizes != eval_sizes:
         raise ValueError(f"eval_env must have the observations and actions of env, {sizes}; got {eval_sizes}")

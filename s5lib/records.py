@@ -17,7 +17,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import numpy as np
@@ -25,9 +25,11 @@ import numpy as np
 from s5lib.config import did_you_mean
 
 __all__ = [
-    "Result", "config_hash", "described", "environments", "files_read", "is_stored", "load", "measurements", "provenance",
-    "results_folder", "store", "stored", "stored_names", "write",
+    "Identity", "Result", "config_hash", "described", "environments", "files_read", "is_stored", "load", "measurements",
+    "provenance", "results_folder", "store", "stored", "stored_names", "write",
 ]  # fmt: skip
+
+Identity: TypeAlias = dict[str, Any]  # whose run it is, as ``identity`` makes it and JSON keeps it
 
 POINTS_STORED = 100
 RL_METRICS = (
@@ -196,7 +198,7 @@ def environments(learner: Any) -> dict[str, Any]:
     return json.loads(json.dumps(found))
 
 
-def identity(config: Any, seed: int, learner: Any) -> dict[str, Any]:
+def identity(config: Any, seed: int, learner: Any) -> Identity:
     """Whose run a folder holds: the config, the environments, the seed, and the version of s5lib that began it."""
     return {
         "hash": config_hash(config),
@@ -208,7 +210,7 @@ def identity(config: Any, seed: int, learner: Any) -> dict[str, Any]:
     }
 
 
-def differences(there: dict[str, Any], now: dict[str, Any]) -> list[str]:
+def differences(there: Identity, now: Identity) -> list[str]:
     """What tells two identities apart, in words; a field that one of them is too old to have stands at its default.
 
     Args:
@@ -217,12 +219,12 @@ def differences(there: dict[str, Any], now: dict[str, Any]) -> list[str]:
     Returns:
         One entry a difference: the field, its value there and now. Nothing for one and the same run.
     """
-    rows = [("seed", there["seed"], now["seed"])]
+    rows: list[tuple[str, Any, Any]] = [("seed", there["seed"], now["seed"])]
     for name in {**there["config"], **now["config"]}:
-        if name in there["config"] or name in now.get("set", now["config"]):
+        if name in there["config"] or name in now["set"]:
             rows.append((name, there["config"].get(name), now["config"].get(name)))
     if "environments" in there:  # runs of the first versions do not say
-        rows += _apart("", there["environments"], now.get("environments", {}))
+        rows += _apart("", there["environments"], now["environments"])
     return [f"{name}: {old!r} there, {new!r} now" for name, old, new in rows if old != new]
 
 
@@ -352,7 +354,7 @@ def _lines(path: pathlib.Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def load(name: str) -> Any:
+def load(name: str) -> dict[str, Any]:
     """Read the stored weights of one seed of an experiment.
 
     Args:

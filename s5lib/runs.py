@@ -10,22 +10,38 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from functools import partial
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from s5lib.checkpoints import RunFolder
+from s5lib.checkpoints import RunFolder, State
 from s5lib.config import check_positive_int, moved
 from s5lib.progress import Bar, Board
 from s5lib.records import Result, check_config, environments, identity, provenance
 
-__all__ = ["DivergedError", "train"]
+__all__ = ["DivergedError", "Learner", "train"]
+
+Row: TypeAlias = dict[str, float]  # the metrics of one update
 
 ROWS_KEPT = 5000  # of a run, in memory
 SAVE_EVERY = 30.0  # seconds between checkpoints
 CHUNK_SECONDS = 5.0  # between signs of life
+
+
+class Learner(Protocol):
+    """What can be trained: two functions of a state, which is a pytree with a field ``params``.
+
+    Where it has ``evaluate(state)``, a dict of numbers, those are the run's score; ``env`` and ``eval_env`` are the environments
+    that it runs in.
+    """
+
+    def init(self, key: jax.Array) -> State:
+        """Start."""
+
+    def update(self, state: State) -> tuple[State, dict[str, jax.Array]]:
+        """Make one update; return the new state and scalar metrics."""
 
 
 class DivergedError(FloatingPointError):
@@ -39,10 +55,10 @@ def train(
     out: str | os.PathLike | None = None,
     resume: bool = True,
     progress: bool = True,
-    callback: Callable[[dict[str, float]], None] | None = None,
+    callback: Callable[[Row], None] | None = None,
     *,
-    until: Callable[[dict[str, float]], bool] | None = None,
-    learner: Any = None,
+    until: Callable[[Row], bool] | None = None,
+    learner: Learner | None = None,
     label: str | None = None,
     save_every: float = SAVE_EVERY,
     tensorboard: bool = False,
@@ -127,7 +143,7 @@ def train(
     return Result(config, int(seed), rows.arrays(), final, params, where, done < total, environments(learner))
 
 
-def _checked(config: Any, seed: Any, learner: Any) -> int:
+def _checked(config: Any, seed: Any, learner: Learner | None) -> int:
     """The number of updates, once everything that ``train`` takes is what it should be."""
     check_config(config)
     if not hasattr(config, "num_updates") or (learner is None and not hasattr(config, "make")):
@@ -142,23 +158,23 @@ def _checked(config: Any, seed: Any, learner: Any) -> int:
 class _Goal:
     """``until``, asked once a row, in order, until it says yes."""
 
-    def __init__(self, until: Callable[[dict[str, float]], bool] | None):
+    def __init__(self, until: Callable[[Row], bool] | None):
         self.until, self.reached = until, False
 
-    def note(self, row: dict[str, float]) -> None:
+    def note(self, row: Row) -> None:
         self.reached = self.reached or (self.until is not None and bool(self.until(row)))
 
 
 class _Updates:
     """One compiled program that makes any number of updates up to ``most``, so that the chunks do not change the numbers."""
 
-    def __init__(self, update: Callable, most: int, last: dict[str, float]):
+    def __init__(self, update: Callable, most: int, last: Row):
         self.update, self.most = update, most
         self.program: Any = None
         self.compile_seconds, self.length = 0.0, 1
         self.spent = np.array([last.get("wall_time", 0.0), last.get("cpu_time", 0.0)])
 
-    def advance(self, state: Any, done: int, total: int, goal: _Goal, bar: Bar) -> tuple[Any, list[dict], str]:
+    def advance(self, state: State, done: int, total: int, goal: _Goal, bar: Bar) -> tuple[State, list[Row], str]:
         """Make a chunk of updates: the state after the good ones up to the goal, their rows, and what broke, or ""."""
         if self.program is None:
             bar.compiling()
@@ -192,7 +208,9 @@ class _Updates:
         return (after if rows else state), rows, broken
 
 
-def _advance(update: Callable, most: int, state: Any, length: jax.Array):
+def _advance(
+    update: Callable, most: int, state: State, length: jax.Array
+) -> tuple[State, jax.Array, dict[str, jax.Array]]:
     """Make ``length`` updates, ``most`` at most; also say whether every parameter is finite after them."""
 
     def step(k: jax.Array, now: tuple) -> tuple:
@@ -212,9 +230,7 @@ def _clocks() -> np.ndarray:
     return np.array([time.monotonic(), time.process_time()])
 
 
-def _rows(
-    metrics: dict[str, jax.Array], done: int, length: int, before: np.ndarray, spent: np.ndarray
-) -> list[dict[str, float]]:
+def _rows(metrics: dict[str, jax.Array], done: int, length: int, before: np.ndarray, spent: np.ndarray) -> list[Row]:
     """One dict an update; the chunk's time is shared out evenly."""
     values = {name: np.asarray(value) for name, value in metrics.items()}
     for name, value in values.items():
@@ -244,10 +260,10 @@ class _Thinned:
 
     def __init__(self, total: int):
         self.every = -(-total // ROWS_KEPT)
-        self.kept: list[dict[str, float]] = []
-        self.last: dict[str, float] = {}
+        self.kept: list[Row] = []
+        self.last: Row = {}
 
-    def add(self, row: dict[str, float]) -> dict[str, float]:
+    def add(self, row: Row) -> Row:
         self.last = row
         if row["update"] % self.every == 0:
             self.kept.append(row)
@@ -263,13 +279,13 @@ class _Nowhere:
 
     path: Any = None
 
-    def restore(self, state: Any, note: Callable) -> tuple[Any, int]:
+    def restore(self, state: State, note: Callable) -> tuple[State, int]:
         return state, 0
 
-    def append(self, rows: list[dict[str, float]]) -> None:
+    def append(self, rows: list[Row]) -> None:
         pass
 
-    def save(self, done: int, state: Any) -> None:
+    def save(self, done: int, state: State) -> None:
         pass
 
     def close(self) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from s5lib.config import check_positive_int, check_real, check_shape
 
@@ -38,7 +39,7 @@ class Interval(NamedTuple):
     high: np.ndarray
 
 
-def _real(name: str, value: Any, nan: bool = False) -> np.ndarray:
+def _real(name: str, value: ArrayLike, nan: bool = False) -> np.ndarray:
     if value is None:
         raise TypeError(
             f"{name} must be real numbers; got None, which in a task's description means: nobody measured it"
@@ -51,7 +52,7 @@ def _real(name: str, value: Any, nan: bool = False) -> np.ndarray:
     return np.asarray(value, np.float64)
 
 
-def _scores(name: str, value: Any) -> np.ndarray:
+def _scores(name: str, value: ArrayLike) -> np.ndarray:
     value = _real(name, value)
     value = value[:, None] if value.ndim == 1 else value
     if value.ndim < 2 or 0 in value.shape[-2:]:
@@ -64,7 +65,7 @@ def _scores(name: str, value: Any) -> np.ndarray:
 # ------------------------------------------------------------------------------------------ one number
 
 
-def mean_score(scores: Any) -> np.ndarray:
+def mean_score(scores: ArrayLike) -> np.ndarray:
     """Average over runs and tasks. One outlying run or task can move it as far as it likes.
 
     Args:
@@ -82,7 +83,7 @@ def mean_score(scores: Any) -> np.ndarray:
     return _scores("scores", scores).mean((-2, -1))
 
 
-def median_score(scores: Any) -> np.ndarray:
+def median_score(scores: ArrayLike) -> np.ndarray:
     """Average each task over its runs, then take the median of the tasks.
 
     With one task it is that task's mean, not the median of its runs; with many, it ignores half of them altogether.
@@ -102,7 +103,7 @@ def median_score(scores: Any) -> np.ndarray:
     return np.median(_scores("scores", scores).mean(-2), -1)
 
 
-def interquartile_mean(scores: Any) -> np.ndarray:
+def interquartile_mean(scores: ArrayLike) -> np.ndarray:
     """Average the middle half of all runs on all tasks: as robust as a median, nearly as precise as a mean.
 
     Of n scores, sorted, the lowest and the highest ``n // 4`` are left out. Five seeds of one task give the mean of the
@@ -126,7 +127,7 @@ def interquartile_mean(scores: Any) -> np.ndarray:
     return flat[..., cut : flat.shape[-1] - cut].mean(-1)
 
 
-def optimality_gap(scores: Any, target: float = 1.0) -> np.ndarray:
+def optimality_gap(scores: ArrayLike, target: float = 1.0) -> np.ndarray:
     """Average how far the scores fall short of a target; what goes beyond it counts for nothing. Lower is better.
 
     Args:
@@ -147,7 +148,7 @@ def optimality_gap(scores: Any, target: float = 1.0) -> np.ndarray:
     return np.maximum(goal - _scores("scores", scores), 0).mean((-2, -1))
 
 
-def probability_of_improvement(scores: Any, others: Any) -> np.ndarray:
+def probability_of_improvement(scores: ArrayLike, others: ArrayLike) -> np.ndarray:
     """How likely is a run of one method to beat a run of another on the same task? The average over tasks.
 
     Every run meets every other; a tie counts as half. It says how often, not by how much.
@@ -175,7 +176,7 @@ def probability_of_improvement(scores: Any, others: Any) -> np.ndarray:
 # ---------------------------------------------------------------------------------------- one scale
 
 
-def normalised_scores(returns: Any, random: Any, best: Any) -> np.ndarray:
+def normalised_scores(returns: ArrayLike, random: ArrayLike, best: ArrayLike) -> np.ndarray:
     """Put returns on one scale: 0 is the random player's return, 1 the best player's.
 
     Args:
@@ -200,7 +201,7 @@ def normalised_scores(returns: Any, random: Any, best: Any) -> np.ndarray:
                 f"{name} must be a number, or (tasks,) beside returns (..., runs, tasks); got shapes {bound.shape}, {values.shape}"
             )
     if not np.all(high > low):
-        raise ValueError(f"best must be above random; got best {best} and random {random}")
+        raise ValueError(f"best must be above random; got best {best!r} and random {random!r}")
     return (values - low) / (high - low)
 
 
@@ -208,7 +209,7 @@ def normalised_scores(returns: Any, random: Any, best: Any) -> np.ndarray:
 
 
 def bootstrap_interval(
-    statistic: Statistic, *scores: Any, confidence: float = 0.95, resamples: int = 10_000, seed: int = 0
+    statistic: Statistic, *scores: ArrayLike, confidence: float = 0.95, resamples: int = 10_000, seed: int = 0
 ) -> Interval:
     """How far could a statistic have come out otherwise, with other seeds? The stratified bootstrap's percentile interval.
 
@@ -284,7 +285,7 @@ def _resampled(scores: np.ndarray, stream: np.random.Generator, count: int) -> n
     return scores.reshape(*lead, runs * tasks)[..., chosen]
 
 
-def curve_interval(curves: Any, statistic: Statistic = interquartile_mean, **options: Any) -> Interval:
+def curve_interval(curves: ArrayLike, statistic: Statistic = interquartile_mean, **options: Any) -> Interval:
     """The thick line and the band of a learning curve: a statistic over the seeds and its interval, at every time apart.
 
     Args:
@@ -308,7 +309,7 @@ def curve_interval(curves: Any, statistic: Statistic = interquartile_mean, **opt
     return bootstrap_interval(statistic, np.moveaxis(curves, -1, 0), **options)
 
 
-def summary(scores: Any, target: float = 1.0, **options: Any) -> dict[str, Interval]:
+def summary(scores: ArrayLike, target: float = 1.0, **options: Any) -> dict[str, Interval]:
     """The four aggregates of a method over all its runs and tasks, each with its interval.
 
     Args:
@@ -336,7 +337,7 @@ def summary(scores: Any, target: float = 1.0, **options: Any) -> dict[str, Inter
 # --------------------------------------------------------------------------------------- how soon
 
 
-def time_to_threshold(steps: Any, curves: Any, level: float) -> np.ndarray:
+def time_to_threshold(steps: ArrayLike, curves: ArrayLike, level: float) -> np.ndarray:
     """When does each seed first reach a level? The first recorded step at or above it; between records nothing is guessed.
 
     Args:
