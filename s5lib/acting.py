@@ -17,7 +17,7 @@ from s5lib.envs import vectorize
 from s5lib.envs.base import AnyEnv, EnvState, Info, Start, Step
 from s5lib.memory import Carry, Params, Prepared
 
-__all__ = ["Episodes", "Moment", "Network", "act", "episodes"]
+__all__ = ["Episodes", "Moment", "Network", "Playable", "act", "episodes"]
 
 
 class Network(Protocol):
@@ -31,6 +31,19 @@ class Network(Protocol):
 
     def apply(self, variables: Params, /, *args: Any, **kwargs: Any) -> Any:
         """``(carry, obs, resets, prepared)`` -> carry, policy, value; with ``method="prepare"``, what many calls share."""
+
+
+class Playable(Protocol):
+    """An agent that can be watched: a network, the environment that it is judged in, and the config that names it."""
+
+    @property
+    def config(self) -> Any: ...
+
+    @property
+    def network(self) -> Network: ...
+
+    @property
+    def eval_env(self) -> AnyEnv: ...
 
 
 def act(

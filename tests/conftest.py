@@ -1,4 +1,4 @@
-"""Settings for every test: strict dtypes and ranks, warnings as errors, and a compilation cache shared by the whole run."""
+"""Settings for every test: the CPU, JAX's usual promotion of dtypes and ranks, and a compilation cache shared by the whole run."""
 
 import os
 import pathlib

@@ -16,6 +16,7 @@ import numpy as np
 
 from s5lib import envs
 from s5lib.config import require
+from s5lib.envs.base import AnyEnv
 from s5lib.viz import games
 from s5lib.viz.embed import data_uri, encode, figure, img, in_kernel
 from s5lib.viz.pieces import BAD, GOOD, HIDDEN, INK, KNOWN, SEEN, face
@@ -53,32 +54,32 @@ def _card(kinds: int, value: Any) -> str:
     return _tile(*face(kinds, int(value)))
 
 
-def _repeat(env: Any, obs: np.ndarray, t: int) -> str:
+def _repeat(env: AnyEnv, obs: np.ndarray, t: int) -> str:
     return _card(4, obs.argmax())
 
 
-def _autoencode(env: Any, obs: np.ndarray, t: int) -> str:
+def _autoencode(env: AnyEnv, obs: np.ndarray, t: int) -> str:
     if obs[1] == 1:
         return _card(4, obs[2:].argmax()) + " watch"
     last = _card(4, obs[2:].argmax()) if t == env.horizon // 2 else ""
     return last + " answer now, from the last card back"
 
 
-def _count_recall(env: Any, obs: np.ndarray, t: int) -> str:
+def _count_recall(env: AnyEnv, obs: np.ndarray, t: int) -> str:
     kinds = len(obs) // 2
     return f"{_card(kinds, obs[:kinds].argmax())} and how many {_card(kinds, obs[kinds:].argmax())} so far?"
 
 
-def _higher_lower(env: Any, obs: np.ndarray, t: int) -> str:
+def _higher_lower(env: AnyEnv, obs: np.ndarray, t: int) -> str:
     return _card(13, obs.argmax())
 
 
-def _memory_chain(env: Any, obs: np.ndarray, t: int) -> str:
+def _memory_chain(env: AnyEnv, obs: np.ndarray, t: int) -> str:
     cue = " ".join(_tile(str(int(bit > 0))) for bit in obs[2:]) if np.any(obs[2:]) else "no cue"
     return f"{cue}, time left {obs[0]:.2f}, asked for: bit {int(obs[1])}"
 
 
-def _concentration(env: Any, obs: np.ndarray, t: int) -> str:
+def _concentration(env: AnyEnv, obs: np.ndarray, t: int) -> str:
     values = obs.reshape(env.num_cards, -1).argmax(-1)
     kinds = 2 if env.deck_type == "colors" else 13
     tiles = [
@@ -94,7 +95,7 @@ def _rows(tiles: list[str], columns: int) -> str:
 
 
 def _bit(no: str, yes: str) -> Callable[[Any, np.ndarray, int], str]:
-    def show(env: Any, obs: np.ndarray, t: int) -> str:
+    def show(env: AnyEnv, obs: np.ndarray, t: int) -> str:
         if t == 0:
             return "nothing yet"
         return _tile(yes, GOOD) if obs.argmax() else _tile(no, BAD)
@@ -102,11 +103,11 @@ def _bit(no: str, yes: str) -> Callable[[Any, np.ndarray, int], str]:
     return show
 
 
-def _minesweeper(env: Any, obs: np.ndarray, t: int) -> str:
+def _minesweeper(env: AnyEnv, obs: np.ndarray, t: int) -> str:
     return "nothing yet" if t == 0 else f"mines on that square and around it: {_tile(str(obs.argmax()))}"
 
 
-def _labyrinth(env: Any, obs: np.ndarray, t: int) -> str:
+def _labyrinth(env: AnyEnv, obs: np.ndarray, t: int) -> str:
     view = obs[:45].reshape(9, 5).argmax(-1)
     looks = {0: ("&nbsp;", KNOWN), 1: ("&nbsp;", "#404040"), 2: ("S", KNOWN), 3: ("&#9733;", KNOWN), 4: ("?", HIDDEN)}
     return _rows([_tile(looks[int(square)][0], INK, looks[int(square)][1], HIDDEN, "1.4em") for square in view], 3)
@@ -124,7 +125,7 @@ def _line(x0: float, y0: float, x1: float, y1: float, width: float, color: str =
     return f'<line {at} stroke="{color}" stroke-width="{width}" stroke-linecap="round"/>'
 
 
-def _cartpole(env: Any, obs: np.ndarray, t: int) -> str:
+def _cartpole(env: AnyEnv, obs: np.ndarray, t: int) -> str:
     if env.shown == "velocities" and t > 0:
         return f"the cart moves at {obs[0]:+.2f} m/s, the pole turns at {obs[1]:+.2f} rad/s"
     x, theta = (float(number) for number in obs)
@@ -135,7 +136,7 @@ def _cartpole(env: Any, obs: np.ndarray, t: int) -> str:
     return _svg(6, ground + cart + _line(*foot, *tip, 0.08), words) + f"<br>{words}; lean right is positive"
 
 
-def _pendulum(env: Any, obs: np.ndarray, t: int) -> str:
+def _pendulum(env: AnyEnv, obs: np.ndarray, t: int) -> str:
     cos, sin = (float(number) for number in obs)
     words = f"cos = {cos:+.2f} (1 is upright), sin = {sin:+.2f}"
     return _svg(2.8, _line(0, 0, -1.1 * sin, -1.1 * cos, 0.14), words) + f"<br>{words}"
@@ -161,7 +162,7 @@ SHOWS = {
 
 # ------------------------------------------------------------------------------------------ the game
 @cache
-def _compiled(env: Any) -> tuple[Callable, Callable, Callable]:
+def _compiled(env: AnyEnv) -> tuple[Callable, Callable, Callable]:
     """Reset, step and best action of an environment, compiled once."""
     params = env.default_params
 
@@ -188,7 +189,7 @@ class Hand:
 
     """
 
-    env: Any
+    env: AnyEnv
     seed: int = 0
     rows: list[tuple] = field(default_factory=list)
 
@@ -270,7 +271,7 @@ def play(name: str, seed: int = 0, **options: Any) -> None:
 class _Desk:
     """The widgets of one task, and the game that is being played on them."""
 
-    def __init__(self, env: Any, about: envs.Description, seed: int):
+    def __init__(self, env: AnyEnv, about: envs.Description, seed: int):
         self.env, self.about, self.hand = env, about, Hand(env, seed)
         widgets = require("ipywidgets", "viz")  # only what both ipywidgets 7 (Colab) and 8 have
         self.seen, self.said, self.table = (widgets.HTML() for _ in range(3))

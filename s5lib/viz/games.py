@@ -12,10 +12,12 @@ import numpy as np
 
 from s5lib import acting, envs
 from s5lib.config import check_choice, check_positive_int
+from s5lib.envs.base import AnyEnv
+from s5lib.memory import Params
 from s5lib.viz import boards, cards, motion
 from s5lib.viz.page import explore
 from s5lib.viz.pieces import BAD, GOOD, INK, canvas, label
-from s5lib.viz.style import METHODS, plt
+from s5lib.viz.style import METHODS, Axes, Figure, plt
 
 __all__ = ["draw_game", "record", "watch", "watch_agents"]
 
@@ -26,37 +28,40 @@ CHOSEN = f"{COLOURS} Orange: what the player chooses."
 MOVING = "Blue: what the player sees. Grey: what is hidden. Orange: the action."
 
 
+Says = Callable[[AnyEnv, envs.Episode, int], str]  # an action in words, at a step
+
+
 @dataclass(frozen=True)
 class Game:
     """How one kind of game is drawn, what an action is called, and what the colours mean."""
 
-    draw: Callable[[Any, Any, Any, int], None]
-    says: Callable[[Any, Any, int], str]
+    draw: Callable[[Axes, AnyEnv, envs.Episode, int], None]
+    says: Says
     legend: str
 
 
-def _suit(env: Any, episode: Any, t: int) -> str:
+def _suit(env: AnyEnv, episode: envs.Episode, t: int) -> str:
     return f"says {SUITS[int(episode.action[t])]}"
 
 
-def _when_asked(says: Callable, first: Callable[[Any], int], before: str) -> Callable[[Any, Any, int], str]:
+def _when_asked(says: Callable, first: Callable[[AnyEnv], int], before: str) -> Says:
     """What is said until the game asks for something counts for nothing."""
     return lambda env, episode, t: says(env, episode, t) if t >= first(env) else before
 
 
-def _square(verb: str) -> Callable[[Any, Any, int], str]:
+def _square(verb: str) -> Says:
     return lambda env, episode, t: f"{verb} row {episode.action[t][0]}, column {episode.action[t][1]}"
 
 
-def _one_of(before: str, *names: str) -> Callable[[Any, Any, int], str]:
+def _one_of(before: str, *names: str) -> Says:
     return lambda env, episode, t: before + names[int(episode.action[t])]
 
 
-def _number(before: str) -> Callable[[Any, Any, int], str]:
+def _number(before: str) -> Says:
     return lambda env, episode, t: f"{before}{int(episode.action[t])}"
 
 
-def _torque(env: Any, episode: Any, t: int) -> str:
+def _torque(env: AnyEnv, episode: envs.Episode, t: int) -> str:
     return f"torque {_signed(float(np.ravel(episode.action[t])[0]), 1)}"
 
 
@@ -105,7 +110,7 @@ GAMES = {
 }
 
 
-def _game(env: Any) -> Game:
+def _game(env: AnyEnv) -> Game:
     game = GAMES.get(type(env).__name__)
     if game is None:
         raise TypeError(
@@ -114,7 +119,7 @@ def _game(env: Any) -> Game:
     return game
 
 
-def _length(episode: Any) -> int:
+def _length(episode: envs.Episode) -> int:
     return int(np.sum(episode.active))
 
 
@@ -124,7 +129,7 @@ def _check_step(t: Any, length: int) -> int:
     return int(t)
 
 
-def draw_game(ax: Any, env: Any, episode: Any, t: int) -> None:
+def draw_game(ax: Axes, env: AnyEnv, episode: envs.Episode, t: int) -> None:
     """Draw one step of a game: what is seen and what is hidden before the action, the action, and what it earns.
 
     Args:
@@ -146,7 +151,7 @@ def draw_game(ax: Any, env: Any, episode: Any, t: int) -> None:
     label(ax, 5, -1.9, f"reward {_signed(reward, 3)}, sum {_signed(_sum(episode, t), 3)}", color=look)
 
 
-def _sum(episode: Any, t: int) -> float:
+def _sum(episode: envs.Episode, t: int) -> float:
     """The return up to and with step t."""
     return float(np.sum(episode.reward[: t + 1]))
 
@@ -160,18 +165,18 @@ PLAYERS = {"random": "random", "best": "optimal"}  # the two that need no traini
 
 
 @cache
-def _player(env: Any, policy: str) -> Callable:
+def _player(env: AnyEnv, policy: str) -> Callable:
     return jax.jit(lambda key: envs.play(env, key, policy))
 
 
-def _cut(episode: Any) -> Any:
+def _cut(episode: envs.Episode) -> envs.Episode:
     """An episode as NumPy arrays, cut after its last step."""
     episode = jax.tree.map(np.asarray, episode)
     until_end = slice(_length(episode))
     return jax.tree.map(operator.itemgetter(until_end), episode)
 
 
-def _both(env: Any, seed: int) -> dict[str, Any]:
+def _both(env: AnyEnv, seed: int) -> dict[str, envs.Episode]:
     """The same start played by both players."""
     return {policy: _cut(_player(env, policy)(jax.random.key(seed))) for policy in PLAYERS}
 
@@ -198,7 +203,7 @@ def watch(name: str, steps: int = 20, seed: int = 0, **options: Any) -> None:
     _slide(name, env, sides, caption, steps)
 
 
-def record(agent: Any, params: Any, seed: int = 0) -> tuple[Any, Any]:
+def record(agent: acting.Playable, params: Params, seed: int = 0) -> tuple[AnyEnv, envs.Episode]:
     """Let a trained agent play one game of its ``eval_env``, acting as in training: its actions are drawn from its policy.
 
     Args:
@@ -220,7 +225,7 @@ def record(agent: Any, params: Any, seed: int = 0) -> tuple[Any, Any]:
     return env, episode._replace(state=state, obs=seen, next_obs=then)
 
 
-def played(agent: Any, params: Any, seed: int) -> Any:
+def played(agent: acting.Playable, params: Params, seed: int) -> envs.Episode:
     """One episode of a trained agent, from its reset to its end, with what all wrappers add to states and observations."""
     env = agent.eval_env
     key_reset, key_steps = jax.random.split(jax.random.key(seed))
@@ -237,7 +242,7 @@ def _episode(now: acting.Moment) -> envs.Episode:
     return envs.Episode(*(getattr(now, name) for name in envs.Episode._fields))
 
 
-def watch_agents(agents: Mapping[str, tuple[Any, Any]], steps: int = 20, seed: int = 0) -> None:
+def watch_agents(agents: Mapping[str, tuple[acting.Playable, Params]], steps: int = 20, seed: int = 0) -> None:
     """Display one start played by two trained agents, side by side, with a slider over the steps.
 
     Args:
@@ -271,7 +276,7 @@ class Side:
 
     title: str
     color: str
-    episode: Any
+    episode: envs.Episode
 
 
 def _check_steps(steps: Any) -> None:
@@ -279,7 +284,7 @@ def _check_steps(steps: Any) -> None:
         raise ValueError(f"steps must be 60 or fewer, for the page holds them all; got {steps}")
 
 
-def _slide(name: str, env: Any, sides: list[Side], caption: str, steps: int) -> None:
+def _slide(name: str, env: AnyEnv, sides: list[Side], caption: str, steps: int) -> None:
     """Show two games with one slider over their steps."""
     game = _game(env)
     shown = _spread(steps, *sorted(_length(side.episode) for side in sides))
@@ -313,7 +318,7 @@ def _spread(steps: int, shorter: int, longer: int) -> list[int]:
     return sorted(together | evenly(shorter, longer - 1, steps - len(together)))
 
 
-def _side_by_side(env: Any, sides: list[Side], t: int) -> Any:
+def _side_by_side(env: AnyEnv, sides: list[Side], t: int) -> Figure:
     """Both players at step t, or where their game ended, and beneath how the return grew."""
     fig = plt.figure(figsize=(5.6, 4.9), layout="none")
     below = fig.add_axes((0.13, 0.115, 0.84, 0.13))

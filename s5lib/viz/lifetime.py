@@ -1,18 +1,21 @@
 """A lifetime of trials, drawn: what an agent sees and does behind a projection, and what becomes of the pole."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+import jax
 import numpy as np
 
+from s5lib import acting
 from s5lib.envs import Wrapper, inner
 from s5lib.envs.projection import ProjectedState, Projection
 from s5lib.envs.trials import TrialState
+from s5lib.memory import Params
 from s5lib.viz import motion
 from s5lib.viz.games import played
 from s5lib.viz.page import explore
 from s5lib.viz.pieces import ACTION, BAD, GOOD, PALE, SEEN
-from s5lib.viz.style import plt
+from s5lib.viz.style import Axes, Figure, plt
 
 __all__ = ["Lifetime", "draw_trial", "record_lifetime", "watch_trials"]
 
@@ -46,7 +49,7 @@ class Lifetime(NamedTuple):
         return np.bincount(self.trial, self.reward)
 
 
-def record_lifetime(agent: Any, params: Any, seed: int = 0) -> Lifetime:
+def record_lifetime(agent: acting.Playable, params: Params, seed: int = 0) -> Lifetime:
     """Let a trained agent live through one meta-episode of ``ProjectedCartPole``, with actions drawn from its policy.
 
     Args:
@@ -64,14 +67,14 @@ def record_lifetime(agent: Any, params: Any, seed: int = 0) -> Lifetime:
         env = env.env
     if not projects or not hasattr(agent.eval_env, "trials"):
         raise ValueError(f"agent must play projected trials, with obs_size and action_size; got {agent.eval_env}")
-    episode = played(agent, params, seed)
+    episode = jax.tree.map(np.asarray, played(agent, params, seed))
     hidden, trials = inner(episode.state, ProjectedState), inner(episode.state, TrialState)
     push = np.einsum("tij,tj->ti", hidden.action_matrix, episode.action).argmax(-1)
     obs = episode.obs[:, : hidden.obs_matrix.shape[1]]
     return Lifetime(obs, episode.action, push, trials.env_state.physics, trials.trial, episode.reward, env.max_steps)
 
 
-def draw_trial(life: Lifetime, trial: int) -> Any:
+def draw_trial(life: Lifetime, trial: int) -> Figure:
     """Draw one trial: the pole at moments, what the agent saw, what it answered, and the returns of all trials.
 
     Args:
@@ -97,7 +100,7 @@ def draw_trial(life: Lifetime, trial: int) -> Any:
     return fig
 
 
-def _strip(ax: Any, physics: np.ndarray, limit: int) -> None:
+def _strip(ax: Axes, physics: np.ndarray, limit: int) -> None:
     """The cart and its pole, over time; red where it fell."""
     last = len(physics) - 1
     fell = last + 1 < limit
@@ -116,14 +119,14 @@ def _strip(ax: Any, physics: np.ndarray, limit: int) -> None:
     ax.axis("off")
 
 
-def _seen(ax: Any, obs: np.ndarray) -> None:
+def _seen(ax: Axes, obs: np.ndarray) -> None:
     for number, line in enumerate(obs.T):
         ax.plot(line, color=plt.get_cmap("Blues")(0.45 + 0.5 * number / obs.shape[1]), linewidth=1.7)
     ax.set(ylabel="sees", xticklabels=[])
     ax.margins(y=0.15)
 
 
-def _done(ax: Any, action: np.ndarray, push: np.ndarray) -> None:
+def _done(ax: Axes, action: np.ndarray, push: np.ndarray) -> None:
     """The agent's numbers, and under them what became of them: pushes to the right dark, to the left pale."""
     bottom = 1.25 * np.abs(action).max()
     for number, line in enumerate(action.T):
@@ -134,7 +137,7 @@ def _done(ax: Any, action: np.ndarray, push: np.ndarray) -> None:
     ax.set(ylim=(-1.5 * bottom, bottom), ylabel="answers", xlabel="step of the trial")
 
 
-def _trials(ax: Any, returns: np.ndarray, trial: int) -> None:
+def _trials(ax: Axes, returns: np.ndarray, trial: int) -> None:
     """What each trial earned, this one in colour."""
     colors = [SEEN if k == trial else "#C9C9C9" for k in range(len(returns))]
     ax.bar(np.arange(1, len(returns) + 1), returns, color=colors, width=0.8)
@@ -142,7 +145,10 @@ def _trials(ax: Any, returns: np.ndarray, trial: int) -> None:
 
 
 def watch_trials(
-    agent: Any, params: Any, seeds: Sequence[int] = (0, 1, 2, 3), trials: Sequence[int] = (1, 2, 3, 5, 9, 16)
+    agent: acting.Playable,
+    params: Params,
+    seeds: Sequence[int] = (0, 1, 2, 3),
+    trials: Sequence[int] = (1, 2, 3, 5, 9, 16),
 ) -> None:
     """Display one agent behind several projections, with sliders over the projection and the trial; no weight changes.
 

@@ -10,12 +10,14 @@ import numpy as np
 from s5lib import acting
 from s5lib.config import check_choice, check_positive_int
 from s5lib.envs import EpisodeStatistics, PreviousAction, inner
+from s5lib.envs.base import AnyEnv
 from s5lib.envs.physics import PhysicsState
 from s5lib.envs.worlds import ManyWorlds
+from s5lib.memory import Params
 from s5lib.viz import motion
 from s5lib.viz.page import explore
 from s5lib.viz.pieces import ACTION, GOOD, INK, PALE, SEEN
-from s5lib.viz.style import METHODS, plt
+from s5lib.viz.style import METHODS, Axes, Figure, plt
 
 __all__ = ["POSES", "Visit", "draw_pose", "draw_visit", "visit_worlds", "watch_worlds"]
 
@@ -42,7 +44,7 @@ class Visit(NamedTuple):
 
 
 def visit_worlds(
-    agent: Any, params: Any, seed: int = 0, episodes: int = 1, forget: Collection[int] = ()
+    agent: acting.Playable, params: Params, seed: int = 0, episodes: int = 1, forget: Collection[int] = ()
 ) -> dict[str, list[Visit]]:
     """Let a trained agent play episodes in every world of its ``eval_env``, with actions drawn from its policy.
 
@@ -80,7 +82,7 @@ def _seen(now: acting.Moment) -> tuple:
     return [inner(part, PhysicsState).obs for part in now.state], now.obs, now.action
 
 
-def _width(world: Any) -> int:
+def _width(world: AnyEnv) -> int:
     """How many numbers are seen of a world, without those that wrappers append."""
     while isinstance(world, PreviousAction | EpisodeStatistics):
         world = world.env
@@ -91,20 +93,20 @@ def _width(world: Any) -> int:
 # Each draws one moment from what the world observes, with ``at`` to take its metres to the drawing's units.
 
 
-def _line(ax: Any, at: Callable, *points: Any, **look: Any) -> None:
+def _line(ax: Axes, at: Callable, *points: Any, **look: Any) -> None:
     ax.plot(*np.array([at(point) for point in points]).T, **look)
 
 
-def _disc(ax: Any, at: Callable, middle: Any, radius: float, **look: Any) -> None:
+def _disc(ax: Axes, at: Callable, middle: Any, radius: float, **look: Any) -> None:
     ax.add_patch(plt.Circle(at(middle), at((radius, 0))[0] - at((0, 0))[0], **look))
 
 
-def _walls(ax: Any, at: Callable, side: float) -> None:
+def _walls(ax: Axes, at: Callable, side: float) -> None:
     corners = side * np.array([(-1, -1), (1, -1), (1, 1), (-1, 1), (-1, -1)])
     _line(ax, at, *corners, color=PALE, linewidth=1)
 
 
-def _cart(ax: Any, at: Callable, x: float, tips: Sequence[np.ndarray], reach: float) -> None:
+def _cart(ax: Axes, at: Callable, x: float, tips: Sequence[np.ndarray], reach: float) -> None:
     """A cart on its rail, and the joints and ends of its poles."""
     _line(ax, at, (-reach, 0), (reach, 0), color=PALE, linewidth=1)
     low, high = at((x - 0.25, -0.15)), at((x + 0.25, 0.15))
@@ -112,30 +114,30 @@ def _cart(ax: Any, at: Callable, x: float, tips: Sequence[np.ndarray], reach: fl
     _line(ax, at, (x, 0), *tips, color=SEEN, zorder=4, **ROD)
 
 
-def _cartpole(ax: Any, at: Callable, obs: np.ndarray) -> None:
+def _cartpole(ax: Axes, at: Callable, obs: np.ndarray) -> None:
     x, cos, sin = obs[:3]
     _cart(ax, at, x, [np.array([x + sin, cos])], 1.9)
 
 
-def _double_pendulum(ax: Any, at: Callable, obs: np.ndarray) -> None:
+def _double_pendulum(ax: Axes, at: Callable, obs: np.ndarray) -> None:
     x, (first, second) = obs[0], np.arctan2(obs[1:3], obs[3:5])
     knee = np.array([x, 0]) + 0.6 * motion.turned(first)
     _cart(ax, at, x, [knee, knee + 0.6 * motion.turned(first + second)], 1.2)
 
 
-def _pendulum(ax: Any, at: Callable, obs: np.ndarray) -> None:
+def _pendulum(ax: Axes, at: Callable, obs: np.ndarray) -> None:
     _line(ax, at, (0, 0), obs[[1, 0]], color=SEEN, **ROD)
     _disc(ax, at, (0, 0), 0.05, color=INK)
 
 
-def _point_mass(ax: Any, at: Callable, obs: np.ndarray) -> None:
+def _point_mass(ax: Axes, at: Callable, obs: np.ndarray) -> None:
     _walls(ax, at, 0.3)
     _disc(ax, at, (0, 0), 0.03, color=GOOD, alpha=0.6)
     _disc(ax, at, obs[:2], 0.02, color=SEEN)
 
 
 def _arm(
-    ax: Any, at: Callable, angles: np.ndarray, lengths: Sequence[float], root: Sequence[float] = (0, 0)
+    ax: Axes, at: Callable, angles: np.ndarray, lengths: Sequence[float], root: Sequence[float] = (0, 0)
 ) -> np.ndarray:
     """Links one behind the other, each angle counted from the link before; returns where they end."""
     points = [np.asarray(root, float)]
@@ -145,19 +147,19 @@ def _arm(
     return points[-1]
 
 
-def _reacher(ax: Any, at: Callable, obs: np.ndarray, radius: float) -> None:
+def _reacher(ax: Axes, at: Callable, obs: np.ndarray, radius: float) -> None:
     _walls(ax, at, 0.3)
     finger = _arm(ax, at, obs[:2], (0.12, 0.12))
     _disc(ax, at, finger + obs[2:4], radius, color=GOOD, alpha=0.6)
 
 
-def _brax_reacher(ax: Any, at: Callable, obs: np.ndarray) -> None:
+def _brax_reacher(ax: Axes, at: Callable, obs: np.ndarray) -> None:
     _walls(ax, at, 0.25)
     _arm(ax, at, np.arctan2(obs[2:4], obs[:2]), (0.1, 0.11))
     _disc(ax, at, obs[4:6], 0.012, color=GOOD, alpha=0.6)
 
 
-def _finger(ax: Any, at: Callable, obs: np.ndarray, radius: float | None) -> None:
+def _finger(ax: Axes, at: Callable, obs: np.ndarray, radius: float | None) -> None:
     _arm(ax, at, obs[:2], (0.18, 0.16), root=(-0.2, 0))
     hinge, tip = np.array([0.2, 0]), obs[2:4]
     _line(ax, at, hinge - tip, hinge + tip, color="#C9C9C9", linewidth=6, solid_capstyle="round")
@@ -166,7 +168,7 @@ def _finger(ax: Any, at: Callable, obs: np.ndarray, radius: float | None) -> Non
         _disc(ax, at, hinge + obs[9:11], radius, color=GOOD, alpha=0.6)
 
 
-def _ball_in_cup(ax: Any, at: Callable, obs: np.ndarray) -> None:
+def _ball_in_cup(ax: Axes, at: Callable, obs: np.ndarray) -> None:
     cup, ball = obs[:2] + np.array([0, 0.3]), obs[2:4] - np.array([0, 0.1])
     _line(ax, at, cup - np.array([0, 0.108]), ball, color=PALE, linewidth=1)
     rim = np.array([(-0.05, 0), (-0.05, -0.075), (-0.025, -0.1), (0.025, -0.1), (0.05, -0.075), (0.05, 0)])
@@ -175,7 +177,7 @@ def _ball_in_cup(ax: Any, at: Callable, obs: np.ndarray) -> None:
 
 
 # name of a world -> how it is drawn, and how many metres reach from the middle of a picture to its edge
-POSES: dict[str, tuple[Callable[[Any, Callable, np.ndarray], None], float]] = {
+POSES: dict[str, tuple[Callable[[Axes, Callable, np.ndarray], None], float]] = {
     "CartpoleSwingup": (_cartpole, 2.1),
     "CartpoleBalance": (_cartpole, 2.1),
     "PointMass": (_point_mass, 0.33),
@@ -191,7 +193,7 @@ POSES: dict[str, tuple[Callable[[Any, Callable, np.ndarray], None], float]] = {
 }
 
 
-def draw_pose(ax: Any, world: str, obs: np.ndarray, middle: Sequence[float] = (0, 0), size: float = 1.0) -> None:
+def draw_pose(ax: Axes, world: str, obs: np.ndarray, middle: Sequence[float] = (0, 0), size: float = 1.0) -> None:
     """Draw one moment of a world.
 
     Args:
@@ -207,7 +209,7 @@ def draw_pose(ax: Any, world: str, obs: np.ndarray, middle: Sequence[float] = (0
     pose(ax, lambda point: np.asarray(middle) + size / reach * np.asarray(point, float), np.asarray(obs))
 
 
-def draw_visit(visit: Visit, frames: int = FRAMES) -> Any:
+def draw_visit(visit: Visit, frames: int = FRAMES) -> Figure:
     """Draw one episode: the world at some moments, what the agent saw, what it did, and the reward of each step.
 
     Args:
