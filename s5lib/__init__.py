@@ -13,33 +13,18 @@ __version__ = "0.1.0"
 # name: the chapter that explains it, what it holds, and which of its names ``s5lib`` passes on
 MODULES: dict[str, tuple[str, str, list[str]]] = {
     "config": ("all", "the budget in force, the Experiment record, the checks of arguments", ["Experiment", "budget"]),
-    "hippo": (
-        "1",
-        "HiPPO-LegS, its online 1/t form, its normal part, timescales",
-        ["hippo_eig", "hippo_legs", "hippo_normal", "legs_online", "legs_reconstruct", "timescale_init"],
-    ),
+    "hippo": ("1", "HiPPO-LegS, its online 1/t form, its normal part, timescales",
+        ["hippo_eig", "hippo_legs", "hippo_normal", "legs_online", "legs_reconstruct", "timescale_init"]),
     "discretize": ("2", "zero-order hold, bilinear, forward Euler", ["bilinear", "euler", "zoh"]),
-    "scan": (
-        "3",
-        "linear_scan and the resettable operator",
-        ["associative_states", "linear_operator", "linear_scan", "resettable"],
-    ),
+    "scan": ("3", "linear_scan and the resettable operator",
+        ["associative_states", "linear_operator", "linear_scan", "resettable"]),
     "s5": ("4", "the S5 layer: S5SSM, S5Block, S5Stack", ["S5SSM", "S5Block", "S5Stack"]),
-    "memory": (
-        "5",
-        "one signature for S5, GRU, LSTM, attention and none",
-        ["GRU", "LSTM", "FeedForward", "Memory", "Transformer", "count_parameters", "make_memory", "match_parameters"],
-    ),
-    "distributions": (
-        "5",
-        "what a policy draws its actions from: one choice, several, or real numbers",
-        ["Categorical", "DiagNormal", "MultiCategorical"],
-    ),
-    "envs": (
-        "5-8",
-        "environments that need a memory: POPGym and bsuite in JAX, trials, projections, rigid bodies; wrappers, vectorize",
-        [],
-    ),
+    "memory": ("5", "one signature for S5, GRU, LSTM, attention and none",
+        ["GRU", "LSTM", "FeedForward", "Memory", "Transformer", "count_parameters", "make_memory", "match_parameters"]),
+    "distributions": ("5", "what a policy draws its actions from: one choice, several, or real numbers",
+        ["Categorical", "DiagNormal", "MultiCategorical"]),
+    "envs": ("5-8", "environments that need a memory: POPGym and bsuite in JAX, trials, projections, rigid bodies; wrappers",
+        []),
     "networks": ("5", "the agent's network: encoder, memory, actor and critic", ["ActorCritic"]),
     "acting": ("5", "one step of a policy, or whole episodes, with weights that stay as they are", ["act"]),
     "returns": ("5", "from rewards to advantages", ["gae"]),
@@ -54,7 +39,7 @@ MODULES: dict[str, tuple[str, str, list[str]]] = {
     "viz": ("all", "figures: one style, alt text, sliders that need no kernel; games, worlds and agents drawn", []),
     "checks": ("all", "graders of the exercises", []),
     "cli": ("all", "the command line: s5lib train, eval, list, results", []),
-}
+}  # fmt: skip
 _HOME = {name: module for module, (_, _, names) in MODULES.items() for name in names}
 __all__ = sorted([*MODULES, *_HOME])
 __doc__ = "\n".join(

@@ -14,7 +14,7 @@ import numpy as np
 
 from s5lib.config import check_positive_int
 from s5lib.envs import vectorize
-from s5lib.envs.base import AnyEnv, EnvState, Info, Start, Step
+from s5lib.envs.base import AnyEnv, EnvState, Info, Start, Step, horizon_of
 from s5lib.memory import Carry, Params, Prepared
 
 __all__ = ["Episodes", "Moment", "Network", "Playable", "act", "episodes"]
@@ -195,22 +195,13 @@ def episodes(
     """
     check_positive_int("count", count)
     check_positive_int("every", every)
-    horizon = _horizon(env) if horizon is None else check_positive_int("horizon", horizon)
+    horizon = horizon_of(env) if horizon is None else check_positive_int("horizon", horizon)
     if forget is not None and (not isinstance(forget, Collection) or isinstance(forget, str)):
         raise TypeError(f"forget must hold steps, such as (500,) or range(0, 1000, 8); got {forget!r}")
     emptied = jnp.asarray(np.isin(np.arange(horizon), list(forget or ())))
     roll = _roll if apart else _roll_compiled
     game = _Game(_static(network), _static(env), count, greedy, horizon, keep, every)
     return roll(game, params, key, emptied, carry, start)
-
-
-def _horizon(env: AnyEnv) -> int:
-    """Steps in the environment's longest episode."""
-    params = getattr(env, "default_params", None)
-    horizon = getattr(env, "horizon", getattr(params, "max_steps_in_episode", None))
-    if horizon is None:
-        raise ValueError(f"horizon must be given: {type(env).__name__} does not say how long its episodes may be")
-    return int(horizon)
 
 
 class _Game(NamedTuple):

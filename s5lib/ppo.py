@@ -18,7 +18,7 @@ from s5lib.config import check_positive_int, is_concrete
 from s5lib.distributions import Distribution
 from s5lib.envs import EpisodeStatistics, PreviousAction, vectorize
 from s5lib.envs import make as make_env
-from s5lib.envs.base import AnyEnv, EnvState, check_vectors
+from s5lib.envs.base import AnyEnv, EnvState, check_vectors, horizon_of
 from s5lib.envs.vector import rarely
 from s5lib.envs.worlds import ManyWorlds, check_share
 from s5lib.memory import Carry, Params, Prepared, make_memory
@@ -497,7 +497,7 @@ def make(config: PPOConfig, env: AnyEnv | None = None, eval_env: AnyEnv | None =
         An Agent.
     Raises:
         ValueError, TypeError: the environment, memory or an option is unknown, observations are not vectors, ``eval_env`` has
-            other spaces, or many worlds cannot have equal shares of the environments.
+            other spaces or does not say how long its episodes may be, or many worlds cannot have equal shares of the environments.
     Example:
         >>> agent = make(PPOConfig(features=16, num_envs=4, num_steps=16, num_minibatches=2))
         >>> state, metrics = jax.jit(agent.update)(agent.init(jax.random.key(0)))
@@ -526,6 +526,7 @@ def make(config: PPOConfig, env: AnyEnv | None = None, eval_env: AnyEnv | None =
     sizes, eval_sizes = ((check_vectors(e), str(e.action_space(e.default_params))) for e in (env, eval_env))
     if sizes != eval_sizes:
         raise ValueError(f"eval_env must have the observations and actions of env, {sizes}; got {eval_sizes}")
+    horizon_of(eval_env)  # said now, and not when a long run is over and to be scored
     memory = make_memory(config.memory, config.features, **dict(config.memory_options))
     network = ActorCritic(env.action_space(env.default_params), memory, config.encoder, config.head)
     return Agent(config, env, eval_env, network)

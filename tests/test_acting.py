@@ -13,7 +13,7 @@ import pytest
 
 from s5lib import acting, ppo, records
 from s5lib.distributions import Categorical
-from s5lib.envs import Trials, make, vectorize
+from s5lib.envs import TimeLimit, Trials, make, vectorize
 from s5lib.experiments import get
 
 KEY = jax.random.key(0)
@@ -160,23 +160,40 @@ def test_the_horizon_bounds_an_episode_and_says_what_it_cut():
     np.testing.assert_array_equal(found.rewards, whole.rewards[:40])
 
 
+@dataclass(frozen=True)
+class Endless:
+    """A cart pole that does not say how long its episodes may be."""
+
+    inside: Any
+
+    def __getattr__(self, name):
+        if name == "horizon":
+            raise AttributeError(name)
+        return {} if name == "default_params" else getattr(self.inside, name)
+
+    def is_truncated(self, state, params):
+        return jnp.bool_(False)
+
+
 def test_an_environment_without_a_horizon_asks_for_one():
-    @dataclass(frozen=True)
-    class Endless:
-        inside: Any
-
-        def __getattr__(self, name):
-            if name in ("horizon", "default_params"):
-                raise AttributeError(name)
-            return getattr(self.inside, name)
-
     with pytest.raises(ValueError, match="horizon must be given: Endless does not say how long its episodes may be"):
         acting.episodes(COUNTER, NOTHING, Endless(pole()), KEY, 2)
+    assert acting.episodes(COUNTER, NOTHING, Endless(pole()), KEY, 2, horizon=3).cut.all()
+    found = acting.episodes(COUNTER, NOTHING, TimeLimit(Endless(pole()), 3), KEY, 2)
+    assert found.rewards.shape == (3, 2) and not found.cut.any()
     cart, _ = gymnax.make("CartPole-v1")
     assert acting.episodes(COUNTER, NOTHING, cart, KEY, 4).rewards.shape == (
         cart.default_params.max_steps_in_episode,
         4,
     )
+
+
+def test_a_learner_asks_before_it_learns():
+    """Not when the run is over and is to be scored."""
+    config = ppo.PPOConfig(memory="none", features=8)
+    with pytest.raises(ValueError, match="horizon must be given: Endless"):
+        ppo.make(config, Endless(pole()))
+    assert ppo.make(config, Endless(pole()), TimeLimit(Endless(pole()), 9)).eval_env.horizon == 9
 
 
 def test_trials_are_counted_one_by_one():

@@ -33,6 +33,7 @@ __all__ = [
     "check_action",
     "check_action_box",
     "check_vectors",
+    "horizon_of",
     "one_hots",
 ]
 
@@ -127,6 +128,17 @@ def check_action(space: Space, action: Action, batch: tuple[int, ...] = ()) -> j
         if not np.all((values >= low) & (values <= high)):
             raise ValueError(f"action must lie in {space}, from {low} to {high}; got {values}")
     return jnp.clip(jnp.asarray(given).astype(space.dtype), low, high)
+
+
+def horizon_of(env: AnyEnv) -> int:
+    """Return the steps of the longest episode, by ``horizon`` or gymnax's ``max_steps_in_episode``; a ValueError where neither is."""
+    params = getattr(env, "default_params", None)
+    horizon = getattr(env, "horizon", getattr(params, "max_steps_in_episode", None))
+    if horizon is None:
+        raise ValueError(
+            f"horizon must be given: {type(env).__name__} does not say how long its episodes may be. TimeLimit(env, max_steps) does"
+        )
+    return int(horizon)
 
 
 def check_vectors(env: AnyEnv) -> int:

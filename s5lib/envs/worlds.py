@@ -13,10 +13,20 @@ import jax.numpy as jnp
 import numpy as np
 
 from s5lib.config import check_positive_int, moved
-from s5lib.envs.base import Action, AnyEnv, EnvParams, Start, Step, check_action, check_action_box, check_vectors
+from s5lib.envs.base import (
+    Action,
+    AnyEnv,
+    EnvParams,
+    Start,
+    Step,
+    check_action,
+    check_action_box,
+    check_vectors,
+    horizon_of,
+)
 from s5lib.envs.spaces import Box, Space
 from s5lib.envs.vector import VectorEnv
-from s5lib.envs.wrappers import Padded, Wrapper, bare_name
+from s5lib.envs.wrappers import Padded, bare_name
 
 __all__ = ["ManyVectorEnv", "ManyWorlds", "check_share"]
 
@@ -79,7 +89,7 @@ class ManyWorlds:
         worlds = tuple(self.worlds)
         if not worlds:
             raise ValueError("worlds must hold at least one environment; got none")
-        horizons = [Wrapper(world).horizon for world in worlds]
+        horizons = [horizon_of(world) for world in worlds]
         if len(set(horizons)) > 1:
             told = ", ".join(f"{bare_name(world)} {horizon}" for world, horizon in zip(worlds, horizons, strict=True))
             raise ValueError(f"worlds must have episodes of one length; got {told}. TimeLimit cuts longer ones")
@@ -109,7 +119,7 @@ class ManyWorlds:
 
     @property
     def horizon(self) -> int:
-        return Wrapper(self.worlds[0]).horizon
+        return horizon_of(self.worlds[0])
 
     @property
     def default_params(self) -> Params:

@@ -20,6 +20,7 @@ from s5lib.envs.base import (
     Transition,
     check_action_box,
     check_vectors,
+    horizon_of,
     one_hots,
 )
 from s5lib.envs.spaces import Space
@@ -89,9 +90,7 @@ class Wrapper(Environment):
 
     @property
     def horizon(self) -> int:
-        if isinstance(self.env, Environment):
-            return self.env.horizon
-        return int(self.env.default_params.max_steps_in_episode)  # gymnax's own environments
+        return horizon_of(self.env)
 
     @property
     def default_params(self) -> EnvParams:
@@ -217,7 +216,10 @@ class TimeLimit(Wrapper):
 
     @property
     def horizon(self) -> int:
-        return min(self.max_steps, self.env.horizon)
+        try:
+            return min(self.max_steps, super().horizon)
+        except ValueError:  # it does not say
+            return self.max_steps
 
     def is_truncated(self, state: WrappedState, params: EnvParams) -> jax.Array:
         return super().is_truncated(state, params) | (state.time >= self.max_steps)
