@@ -131,7 +131,7 @@ def check_action(space: Space, action: Action, batch: tuple[int, ...] = ()) -> j
 
 
 def horizon_of(env: AnyEnv) -> int:
-    """Return the steps of the longest episode, by ``horizon`` or gymnax's ``max_steps_in_episode``; a ValueError where neither is."""
+    """Return the steps of the longest episode, by ``horizon`` or gymnax's ``max_steps_in_episode``; a ValueError without either."""
     params = getattr(env, "default_params", None)
     horizon = getattr(env, "horizon", getattr(params, "max_steps_in_episode", None))
     if horizon is None:
