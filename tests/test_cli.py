@@ -11,6 +11,7 @@ import tomllib
 import pytest
 
 from s5lib import cli, experiments, records, runs
+from s5lib.experiments import command
 from s5lib.ppo import PPOConfig
 from s5lib.supervised import DigitsConfig
 
@@ -215,7 +216,7 @@ def test_an_error_of_the_library_keeps_its_traceback(run, monkeypatch):
 
 def test_results_runs_what_is_missing(run, monkeypatch):
     asked = []
-    monkeypatch.setattr(experiments, "main", asked.append)
+    monkeypatch.setattr(command, "main", asked.append)
     assert run("results", "digits", "packed-s5", "--seeds", "1", "2")[0] == 0
     assert run("results")[0] == 0
     assert asked == [
