@@ -15,6 +15,7 @@ import time
 import nbformat
 import yaml
 from chapters import ROOT, notebooks, repository_url
+from modules import with_reference
 
 COSTS = re.compile(r"<!-- costs:.*?-->")
 STAGE, HTML = ROOT / "_build/source", ROOT / "_build/html"
@@ -51,6 +52,8 @@ def stage(budget: str) -> list[str]:
             missing.append(path.stem)
     page = STAGE / "book/how-to-run.md"
     page.write_text(COSTS.sub(costs(budget), page.read_text()))
+    page = STAGE / "book/api.md"
+    page.write_text(with_reference(page.read_text()))
     return missing
 
 

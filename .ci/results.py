@@ -12,6 +12,7 @@ from s5lib.envs.tasks import HELD_OUT
 from s5lib.memory import KINDS
 
 PAGE = ROOT / "book/results.md"
+AGENTS = re.compile(r"(<!-- agents: ([\w -]+) -->)")  # a place for agents_table of the tasks that it names
 MEMORIES = ("s5", "s5-slow", "s5-wide", "s5-no-resets", *(kind.name for kind in KINDS if kind.name != "s5"))
 
 
@@ -119,6 +120,9 @@ def rewritten(page: str) -> str:
             raise SystemExit(f"{PAGE.name} has no place for the table {name!r}")
         text = "\n".join(table()) + "\n"
         page = re.sub(marks, lambda match, text=text: f"{match[1]}\n{text}\n{match[2]}", page, flags=re.S)
+    for mark, tasks in AGENTS.findall(page):
+        text = "\n".join(agents_table(tasks.split()))
+        page = re.sub(rf"({re.escape(mark)}\n).*?(<!-- end -->)", rf"\g<1>\n{text}\n\n\g<2>", page, flags=re.S)
     return page
 
 

@@ -63,7 +63,10 @@ def test_the_names_are_tasks_and_memories():
         config = experiments.get(name, "cpu").config
         level = re.sub("-", "", name).lower()
         (task,) = dict(config.env_options).get("worlds", (config.env.replace("Chain", "Length"),))
-        assert config.memory in name.split("-") and level.startswith(task.lower())
+        assert config.memory in name.split("-"), f"{name}: call it <task>-{config.memory}"
+        assert level.startswith(task.lower()), (
+            f"{name}: its task's name begins as its environment's, {task}, in kebab-case"
+        )
 
 
 def test_the_budget_in_force_decides_when_none_is_named(monkeypatch):
@@ -500,7 +503,7 @@ def shrunk(monkeypatch, **changes):
     families = []
     for family in experiments.FAMILIES:
         configs = {name: family.smoke(config) for name, config in family.configs.items()}
-        how = dataclasses.replace(family.tuning, **changes)
+        how = family.tuning and dataclasses.replace(family.tuning, **changes)
         families.append(dataclasses.replace(family, configs=configs, tuning=how))
     monkeypatch.setattr(experiments, "FAMILIES", tuple(families))
 
@@ -555,7 +558,7 @@ def test_every_experiment_is_of_one_family_and_what_a_family_names_is_its_own():
     everything = [name for family in experiments.FAMILIES for name in family.configs]
     assert len(everything) == len(set(everything)) == len(experiments.names())
     for family in experiments.FAMILIES:
-        tuned = {task for tasks in family.tuning.tasks.values() for task in tasks}
+        tuned = {task for tasks in (family.tuning.tasks.values() if family.tuning else ()) for task in tasks}
         assert {*family.weights, *tuned} <= set(family.configs)
         for task, methods in family.published.items():
             assert {f"{task}-{method}" for method in methods} <= set(family.configs) or task.startswith("memory-length")

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from s5lib import memory as memories
-from s5lib import runs
+from s5lib import records
 from s5lib.memory import (
     GRU,
     KINDS,
@@ -366,7 +366,7 @@ def test_attention_says_nan_wherever_a_step_that_is_not_finite_is_seen_and_the_c
 
 # ------------------------------------------------------------------------------------------------------ names and counts
 def test_stored_weights_of_a_gru_fit():
-    stored = runs.load("digits-gru")["params"]["memory"]
+    stored = records.load("digits-gru")["params"]["memory"]
     width = stored["cell_0"]["hr"]["kernel"].shape[0]
     gru = GRU(width, layers=len(stored))
     shapes = jax.eval_shape(lambda: gru.init(jax.random.key(0), gru.initial_carry(1), jnp.zeros((1, 1, width))))

@@ -87,9 +87,11 @@ def get(name: str, budget: str | None = None) -> Experiment:
     sizes = {"smoke": family.smoke, "cpu": None, "gpu": family.gpu, "paper": family.paper}
     sized = sizes[budget]
     if sized is None:
-        scores = [result.final[metric] for result in records.stored(name)] if records.is_stored(name) else []
+        if not records.is_stored(name):
+            return Experiment(name, budget, config, metric, None, "no number: no run is stored")
+        scores = [result.final[metric] for result in records.stored(name)]
         source = f"measured: mean of {len(scores)} stored runs, cpu budget"
-        return Experiment(name, budget, config, metric, float(np.mean(scores)) if scores else None, source)
+        return Experiment(name, budget, config, metric, float(np.mean(scores)), source)
     unknown = {"smoke": "no number: too short to learn", "gpu": "no number: never run"}
     expected, source = (None, unknown[budget]) if budget in unknown else family.expected(name, config)
     return Experiment(name, budget, sized(config), metric, expected, source)

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+from s5lib.memory import options_of
 from s5lib.ppo import PPOConfig
 
 __all__ = ["AGENT_TRIES", "PAPER_MEMORIES", "PAPER_PPO", "env_options", "larger", "small", "with_paper"]
@@ -31,8 +32,9 @@ def env_options(config: PPOConfig, **options: Any) -> dict[str, Any]:
 
 def small(config: PPOConfig) -> PPOConfig:
     """A few steps of a tiny agent."""
-    options = {**dict(config.memory_options), "layers": 1}
-    options |= {"state_size": 16} if config.memory == "s5" else {"window": 16} if config.memory == "attention" else {}
+    least = {"layers": 1, "state_size": 16, "window": 16}
+    known = options_of(config.memory)
+    options = {**dict(config.memory_options), **{name: size for name, size in least.items() if name in known}}
     return dataclasses.replace(
         config, features=16, memory_options=tuple(options.items()), encoder=(16,), head=(16,), num_envs=4, num_steps=16,
         num_minibatches=2, total_steps=128, eval_episodes=8,

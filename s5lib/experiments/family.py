@@ -68,5 +68,10 @@ class Family:
 
     def expected(self, name: str, config: Any) -> tuple[float | None, str]:
         """The papers' number for an experiment and where it stands; None and why where there is none."""
-        task, method = re.split(f"-(?={config.memory}(?:-|$))", name)
+        parts = re.split(f"-(?={config.memory}(?:-|$))", name)
+        if len(parts) != 2:
+            raise ValueError(
+                f"an experiment's name must be <task>-{config.memory}, its memory's name in it once; got {name!r}"
+            )
+        task, method = parts
         return self.published.get(task, {}).get(method.removesuffix("-wide"), (None, self.unpublished))

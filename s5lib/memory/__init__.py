@@ -36,6 +36,7 @@ __all__ = [
     "count_parameters",
     "make_memory",
     "match_parameters",
+    "options_of",
 ]
 
 
@@ -75,6 +76,21 @@ MEMORIES = {kind.name: kind.module for kind in KINDS}
 _NO_OPTIONS = ("features", "parent", "name")  # attributes of every memory that are no options
 
 
+def options_of(name: str) -> list[str]:
+    """List the options of a memory: the attributes of its class but ``features``.
+
+    Args:
+        name: as for ``make_memory``.
+    Raises:
+        ValueError: an unknown name, with the nearest one.
+    Example:
+        >>> options_of("gru")
+        ['layers', 'residual']
+    """
+    check_choice("name", name, tuple(MEMORIES))
+    return [option for option in inspect.signature(MEMORIES[name]).parameters if option not in _NO_OPTIONS]
+
+
 def make_memory(name: str, features: int, **options: Any) -> Memory:
     """Make a memory by its name.
 
@@ -90,8 +106,7 @@ def make_memory(name: str, features: int, **options: Any) -> Memory:
         >>> make_memory("attention", 64, window=32).window
         32
     """
-    check_choice("name", name, tuple(MEMORIES))
-    known = [option for option in inspect.signature(MEMORIES[name]).parameters if option not in _NO_OPTIONS]
+    known = options_of(name)
     for option in options:
         if option not in known:
             raise TypeError(
