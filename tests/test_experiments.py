@@ -525,7 +525,7 @@ def test_the_command_stores_a_run_once(name, weights, tmp_path, monkeypatch, cap
     path = tmp_path / "results" / f"{name}.jsonl"
     head, line = path.read_text().splitlines()
     run = json.loads(line)
-    run["metrics"]["loss"][0] += 0.1
+    run["metrics"]["loss"][0] = 2 * run["metrics"]["loss"][0] + 1
     path.write_text(head + "\n" + json.dumps(run) + "\n")
     assert command.main([name, "--check"]) == 1
     assert re.search(rf"{name}: loss \S+ stored, \S+ now\n1 differ", capsys.readouterr().out)
