@@ -41,40 +41,23 @@ def parts(package: str) -> list[str]:
     return found
 
 
-def title(dotted: str) -> str:
-    """The first sentence of a module's docstring, without its chapter."""
-    path = PACKAGE.joinpath(*dotted.split("."))
-    file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-    words = (ast.get_docstring(ast.parse(file.read_text())) or "").split("\n")[0]
-    return re.sub(r"^Chapters? [\d, and]+\. ", "", words).removesuffix(".")
-
-
-def section(dotted: str, heading: str) -> str:
-    """One module of the reference page."""
+def section(dotted: str, chapters: str = "all") -> str:
+    """One module of the reference page; its docstring says what it holds."""
     package = (PACKAGE.joinpath(*dotted.split(".")) / "__init__.py").exists()
     options = ["   :members:", "   :special-members: __call__", "   :exclude-members: setup"]
     options += ["   :ignore-module-all:"] if package else []  # what a package gathers is shown where it is defined
     level = "#" * min(4, 2 + dotted.count("."))
-    lines = [
-        f"{level} {dotted}: {heading}",
-        "",
-        "```{eval-rst}",
-        f".. automodule:: s5lib.{dotted}",
-        *options,
-        "```",
-        "",
-    ]
+    where = "" if chapters == "all" else f" (chapter{'s' * ('-' in chapters)} {chapters})"
+    lines = [f"{level} {dotted}{where}", "", "```{eval-rst}", f".. automodule:: s5lib.{dotted}", *options, "```", ""]
     return "\n".join(lines)
 
 
 def reference() -> str:
     """The body of the reference page: every public module."""
     sections = []
-    for name, (chapters, words, _) in listed().items():
-        where = "" if chapters == "all" else f" (chapter {chapters})"
-        sections.append(section(name, words + where))
-        if (PACKAGE / name).is_dir():
-            sections += [section(part, title(part)) for part in parts(name)]
+    for name, (chapters, _, _) in listed().items():
+        sections.append(section(name, chapters))
+        sections += map(section, parts(name) if (PACKAGE / name).is_dir() else [])
     return "\n" + "\n".join(sections)
 
 
