@@ -104,7 +104,6 @@ def world_table() -> list[str]:
 TABLES = {
     "digits": digits_table,
     "memory length": lambda: agents_table([f"memory-length-{length}" for length in experiments.LENGTHS]),
-    "hard": lambda: agents_table([*experiments.HARD, "repeat-previous-medium"]),
     "easy": lambda: agents_table(experiments.EASY),
     "in context": context_table,
     "many worlds": worlds_table,
@@ -112,17 +111,21 @@ TABLES = {
 }
 
 
+def filled(page: str, mark: str, rows: list[str]) -> str:
+    """The page with a table between its mark and the end."""
+    marks, text = rf"({re.escape(mark)}\n).*?(<!-- end -->)", "\n".join(rows)
+    return re.sub(marks, lambda match: f"{match[1]}\n{text}\n\n{match[2]}", page, flags=re.S)
+
+
 def rewritten(page: str) -> str:
     """The page with each table between its two comments as it should be."""
     for name, table in TABLES.items():
-        marks = rf"(<!-- table: {name} -->\n).*?(<!-- end -->)"
-        if not re.search(marks, page, flags=re.S):
+        mark = f"<!-- table: {name} -->"
+        if mark not in page:
             raise SystemExit(f"{PAGE.name} has no place for the table {name!r}")
-        text = "\n".join(table()) + "\n"
-        page = re.sub(marks, lambda match, text=text: f"{match[1]}\n{text}\n{match[2]}", page, flags=re.S)
+        page = filled(page, mark, table())
     for mark, tasks in AGENTS.findall(page):
-        text = "\n".join(agents_table(tasks.split()))
-        page = re.sub(rf"({re.escape(mark)}\n).*?(<!-- end -->)", rf"\g<1>\n{text}\n\n\g<2>", page, flags=re.S)
+        page = filled(page, mark, agents_table(tasks.split()))
     return page
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from s5lib.config import check_positive_int
 from s5lib.envs import vectorize
 from s5lib.envs.base import AnyEnv, EnvState, Info, Start, Step, horizon_of
+from s5lib.envs.vector import beside
 from s5lib.memory import Carry, Params, Prepared
 
 __all__ = ["Episodes", "Moment", "Network", "Playable", "act", "episodes"]
@@ -315,17 +316,13 @@ def _account(keep: Any, every: int, rows: tuple, now: _Now, seen: Moment, state:
         t=t + 1,
         obs=seen.next_obs,
         state=state,
-        carry=jax.tree.map(lambda new, old: jnp.where(_beside(active, new), new, old), seen.carry, now.carry),
+        carry=jax.tree.map(lambda new, old: jnp.where(beside(active, new), new, old), seen.carry, now.carry),
         active=active & ~(seen.terminated | seen.truncated),
         returns=now.returns + seen.reward,
         lengths=now.lengths + active,
         trial_returns=trial_returns,
         rows=(rewards.at[t].set(seen.reward), kept),
     )
-
-
-def _beside(flag: jax.Array, leaf: jax.Array) -> jax.Array:
-    return flag.reshape(flag.shape + (1,) * (leaf.ndim - 1))
 
 
 class _Held:

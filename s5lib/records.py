@@ -111,20 +111,21 @@ def described(thing: Any) -> Any:
     home = kind.__module__.partition(".")[0]
     label = {"class": name if home == "s5lib" or dataclasses.is_dataclass(kind) else f"{home}.{name}"}
     if dataclasses.is_dataclass(kind):
-        return {**label, **{field.name: described(getattr(thing, field.name)) for field in _set(thing)}}
+        return {**label, **_set(thing)}
     if callable(thing) and hasattr(thing, "__qualname__"):
         return thing.__qualname__
     plain = {name: value for name, value in sorted(vars(thing).items()) if _is_plain(value)}
     return {**label, **described(plain)}
 
 
-def _set(thing: Any) -> list[dataclasses.Field]:
-    """The fields of a dataclass that differ from their defaults."""
-    found = []
+def _set(thing: Any) -> dict[str, Any]:
+    """The fields of a dataclass that differ from their defaults, each described once."""
+    found = {}
     for entry in dataclasses.fields(thing):
         default = entry.default if entry.default_factory is dataclasses.MISSING else entry.default_factory()
-        if default is dataclasses.MISSING or described(getattr(thing, entry.name)) != described(default):
-            found.append(entry)
+        value = described(getattr(thing, entry.name))
+        if default is dataclasses.MISSING or value != described(default):
+            found[entry.name] = value
     return found
 
 
@@ -204,7 +205,7 @@ def identity(config: Any, seed: int, learner: Any) -> Identity:
         "hash": config_hash(config),
         "seed": int(seed),
         "config": all_fields(config),
-        "set": [entry.name for entry in _set(config)],
+        "set": list(_set(config)),
         "environments": environments(learner),
         "s5lib": importlib.metadata.version("s5lib"),
     }

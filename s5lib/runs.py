@@ -19,7 +19,7 @@ import numpy as np
 from s5lib.checkpoints import RunFolder, State
 from s5lib.config import check_positive_int, moved
 from s5lib.progress import Bar, Board
-from s5lib.records import Result, check_config, environments, identity, provenance
+from s5lib.records import Result, check_config, identity, provenance
 
 __all__ = ["DivergedError", "Learner", "train"]
 
@@ -104,7 +104,8 @@ def train(
     learner = config.make() if learner is None else learner
     rows, goal = _Thinned(total), _Goal(until)
     bar = Bar(label or type(config).__name__, total, progress)
-    folder = _Nowhere() if out is None else RunFolder(out, identity(config, seed, learner), resume)
+    whose = identity(config, seed, learner)
+    folder = _Nowhere() if out is None else RunFolder(out, whose, resume)
     with closing(folder), closing(bar), ExitStack() as stack:
         state, done = folder.restore(jax.jit(learner.init)(jax.random.key(seed)), lambda row: goal.note(rows.add(row)))
         board = stack.enter_context(closing(Board(folder.path, rows.last))) if tensorboard else None
@@ -140,7 +141,7 @@ def train(
     bar.summary(done, final, updates.spent[0])
     where = {**provenance(), "compile_seconds": round(updates.compile_seconds, 2)}
     params = jax.tree.map(np.asarray, state.params)
-    return Result(config, int(seed), rows.arrays(), final, params, where, done < total, environments(learner))
+    return Result(config, int(seed), rows.arrays(), final, params, where, done < total, whose["environments"])
 
 
 def _checked(config: Any, seed: Any, learner: Learner | None) -> int:

@@ -79,8 +79,8 @@ class ProjectedCartPole(Wrapper):
 
     def __post_init__(self) -> None:
         names = [option.name for option in dataclasses.fields(Projection) if option.name != "env"]
-        world = Trials(CartPole(max_steps=self.max_steps), self.trials, self.fresh, self.own_returns, self.steps)
-        object.__setattr__(self, "env", Projection(world, **{name: getattr(self, name) for name in names}))
+        inside = Trials(CartPole(max_steps=self.max_steps), self.trials, self.fresh, self.own_returns, self.steps)
+        object.__setattr__(self, "env", Projection(inside, **{name: getattr(self, name) for name in names}))
 
     def describe(self) -> Description:
         return dataclasses.replace(self.env.describe(), name="ProjectedCartPole")

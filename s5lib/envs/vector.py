@@ -11,7 +11,12 @@ from flax import struct
 from s5lib.config import check_positive_int
 from s5lib.envs.base import Action, AnyEnv, EnvParams, EnvState, Obs, Start, Step, check_action
 
-__all__ = ["VectorEnv", "VectorState", "rarely", "vectorize"]
+__all__ = ["VectorEnv", "VectorState", "beside", "rarely", "vectorize"]
+
+
+def beside(flag: jax.Array, leaf: jax.Array) -> jax.Array:
+    """Give a flag (B,) as many axes as a leaf (B, ...) has, so that ``where`` selects whole rows."""
+    return flag.reshape(-1, *[1] * (jnp.ndim(leaf) - 1))
 
 
 def rarely(predicate: jax.Array, update: Callable, operand: Any, *args: Any) -> Any:
@@ -44,9 +49,7 @@ def rarely(predicate: jax.Array, update: Callable, operand: Any, *args: Any) -> 
 
         def update_some(operand: Any, predicate: jax.Array, args: tuple) -> Any:
             new = jax.vmap(update)(operand, *args)
-            return jax.tree.map(
-                lambda new, old: jnp.where(predicate.reshape(-1, *[1] * (jnp.ndim(new) - 1)), new, old), new, operand
-            )
+            return jax.tree.map(lambda new, old: jnp.where(beside(predicate, new), new, old), new, operand)
 
         predicate, operand, args = jax.tree.map(spread, (predicate, operand, args), tuple(batched))
         result = rarely(jnp.any(predicate), update_some, operand, predicate, args)
@@ -111,11 +114,7 @@ class VectorEnv:
 
         def restart(current: tuple, ended: jax.Array, starts: tuple, used: jax.Array) -> tuple:
             place = used + jnp.cumsum(ended) - 1
-            return jax.tree.map(
-                lambda old, start: jnp.where(ended.reshape(-1, *[1] * (old.ndim - 1)), start[place], old),
-                current,
-                starts,
-            )
+            return jax.tree.map(lambda old, start: jnp.where(beside(ended, old), start[place], old), current, starts)
 
         count = jnp.sum(ended, dtype=jnp.int32)
         pool = (state.starts, state.used)

@@ -47,7 +47,7 @@ def larger(config: PPOConfig) -> PPOConfig:
 
 
 def with_paper(config: PPOConfig, *changes: dict[str, Any]) -> PPOConfig:
-    """A config with a paper's settings, the later ones first to count; what they leave out of the memory is its default."""
+    """A config with a paper's settings, of which a later one overrules; what they leave out of the memory is its default."""
     fields: dict[str, Any] = {"memory_options": ()}
     for change in changes:
         fields |= change

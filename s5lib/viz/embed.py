@@ -40,20 +40,24 @@ class _Html:
 
 
 def display(element: str, text: str) -> None:
+    """Show an HTML element; a plain terminal sees the text."""
     require("IPython", "viz").display.display(_Html(element, text))
 
 
 def in_kernel() -> bool:
+    """Whether a notebook's kernel runs this, so that widgets are alive."""
     return hasattr(require("IPython", "viz").get_ipython(), "kernel")
 
 
 def check_text(name: str, value: Any) -> str:
+    """Return a text on one line; a ValueError where it says nothing."""
     if not isinstance(value, str) or not value.strip():
         raise ValueError(f"{name} must be a text that says what the figure shows; got {value!r}")
     return " ".join(value.split())
 
 
 def check_figure(name: str, value: Any) -> None:
+    """Refuse what is no matplotlib Figure with a TypeError."""
     if not isinstance(value, plt.Figure):
         raise TypeError(f"{name} must be a matplotlib Figure; got {type(value).__name__}")
 
@@ -70,10 +74,12 @@ def encode(fig: Figure) -> tuple[bytes, str]:
 
 
 def data_uri(data: bytes, kind: str) -> str:
+    """Write the bytes of an image of a kind, such as "png", as an address that holds them."""
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
 def img(source: str, alt: str, inches: float, size: tuple[int, int] | None = None) -> str:
+    """Write an <img> element: up to 100 pixels an inch wide, ``size`` pixels where they are known."""
     # dark-light: the theme's own class for images that must not be dimmed on a dark page.
     css = f"display:block;width:100%;max-width:{100 * inches:.0f}px;height:auto;margin:0 auto;background:#fff"
     frame = f' width="{size[0]}" height="{size[1]}"' if size else ""
@@ -81,6 +87,7 @@ def img(source: str, alt: str, inches: float, size: tuple[int, int] | None = Non
 
 
 def figure(kind: str, body: str, caption: str, tail: str = "") -> str:
+    """Write a <figure> element: its body, the caption under it, and what follows unseen."""
     # The style is in place, for no style sheet reaches Colab; it overrules the theme's pale captions as well.
     type_ = "color:inherit;font-weight:400;font-size:.95em;text-align:left"
     text = (
@@ -90,6 +97,7 @@ def figure(kind: str, body: str, caption: str, tail: str = "") -> str:
 
 
 def pixels(fig: Figure) -> Any:
+    """Draw a figure as an image of Pillow's, for ``compress``."""
     pillow = require("PIL.Image", "viz")
     buffer = io.BytesIO()
     fig.savefig(buffer, format="png", dpi=DPI, facecolor="white", pil_kwargs={"compress_level": 1})
