@@ -1,18 +1,20 @@
 """A run's folder on disk, which survives being killed, a torn write and a full disk.
 
-``run.json`` says whose run it is, ``metrics.jsonl`` has one line an update, ``checkpoints/`` holds the last two states.
+``run.json`` says whose run it is, ``metrics.jsonl`` has one line an update, ``checkpoints/`` holds the last two states, ``lock``
+names the process that writes.
 """
 
 import json
 import os
 import pathlib
+import platform
 import shutil
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import jax
 
-from s5lib.records import Identity, differences, write
+from s5lib.records import Identity, check_folder, differences, from_json, hold, to_json, write
 
 __all__ = ["RunFolder", "RunFolderError", "State", "read_identity", "restore"]
 
@@ -31,28 +33,48 @@ class RunFolder:
         identity: whose run it is, as ``records.identity`` has it.
         resume: go on with the run that is there; False removes it first.
     Raises:
-        RunFolderError: the folder holds another run, or files that are no run's.
+        RunFolderError: the folder holds another run, or files that are no run's, or another process writes in it.
+        ValueError: out is no name of a folder.
         OSError: it cannot be made or written.
     """
 
     def __init__(self, out: str | os.PathLike, identity: Identity, resume: bool = True):
-        self.path = pathlib.Path(out).expanduser().resolve()
+        self.path = check_folder("out", out)
         self.metrics = self.path / "metrics.jsonl"
         self.identity = identity
         self.manager: Any = None
+        self.lock: Any = None
         self.done = 0
         try:
+            self._hold()
             self._claim(resume)
         except OSError as error:
+            self.close()
             raise OSError(
                 error.errno, f"cannot use {self.path} as the folder of a run: {error.strerror}. Choose another out"
             ) from error
+        except BaseException:
+            self.close()
+            raise
+
+    def _hold(self) -> None:
+        """Be the only process that writes here, until ``close`` or the process's end."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.lock = open(self.path / "lock", "a+")  # noqa: SIM115
+        if not hold(self.lock.fileno(), wait=False):
+            self.lock.seek(0)
+            holder = self.lock.read().strip() or "another process"
+            raise RunFolderError(
+                f"{self.path} is being written by {holder}. Wait for it, stop it, or choose another out"
+            )
+        self.lock.truncate(0)
+        self.lock.write(f"process {os.getpid()} on {platform.node()}\n")
+        self.lock.flush()
 
     def _claim(self, resume: bool) -> None:
-        self.path.mkdir(parents=True, exist_ok=True)
         owner, states = self.path / "run.json", self.path / "checkpoints"
         if owner.exists():
-            if resume:
+            if resume and _begun(self.path):
                 found = read_identity(self.path)
                 _same_run(self.path, found, self.identity)
                 self.identity = {**self.identity, **{key: found[key] for key in ("state", "s5lib") if key in found}}
@@ -100,7 +122,7 @@ class RunFolder:
                 file.truncate(ends[self.done - 1] if self.done else 0)
             with open(self.metrics) as lines:
                 for line in lines:
-                    note(json.loads(line))
+                    note(from_json(json.loads(line)))
         return state, self.done
 
     def _ends_of_rows(self) -> list[int]:
@@ -121,7 +143,7 @@ class RunFolder:
         """Add rows to the metrics, and have them on the disk before it returns."""
         try:
             with open(self.metrics, "a") as file:
-                file.write("".join(json.dumps(row) + "\n" for row in rows))
+                file.write("".join(to_json(row) + "\n" for row in rows))
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
@@ -141,9 +163,11 @@ class RunFolder:
         self.done = done
 
     def close(self) -> None:
-        """Let go of the checkpoint manager."""
+        """Let go of the checkpoint manager and of the lock."""
         if self.manager is not None:
             self.manager.close()
+        if self.lock is not None:
+            self.lock.close()
 
     def _unwritten(self, what: str, error: Exception) -> OSError:
         why = getattr(error, "strerror", None) or str(error).strip().split("\n")[0]
@@ -165,13 +189,18 @@ def read_identity(path: str | os.PathLike) -> Identity:
     Raises:
         RunFolderError: there is no run in it.
     """
-    owner = pathlib.Path(path).expanduser() / "run.json"
+    owner = check_folder("path", path) / "run.json"
     try:
-        return json.loads(owner.read_text())
+        found = json.loads(owner.read_text())
     except FileNotFoundError:
         raise RunFolderError(f"{owner.parent} holds no run: it has no run.json") from None
-    except json.JSONDecodeError as error:
+    except ValueError as error:  # no JSON, or no text
         raise RunFolderError(f"{owner} is not readable as JSON ({error}); start over with resume=False") from None
+    wanted = {"hash": str, "seed": int | list, "config": dict}
+    lacks = [key for key, kind in wanted.items() if not isinstance(found, dict) or not isinstance(found.get(key), kind)]
+    if lacks:
+        raise RunFolderError(f"{owner} is damaged: it does not say {', '.join(lacks)}; start over with resume=False")
+    return found
 
 
 def restore(path: str | os.PathLike, state: State) -> tuple[State, int]:
@@ -185,7 +214,7 @@ def restore(path: str | os.PathLike, state: State) -> tuple[State, int]:
     Raises:
         RunFolderError: there is no checkpoint, or none that fits.
     """
-    folder = pathlib.Path(path).expanduser().resolve()
+    folder = check_folder("path", path)
     if not (folder / "checkpoints").is_dir():
         raise RunFolderError(f"{folder} holds no checkpoint yet")
     _same_form(folder, read_identity(folder), state)
@@ -217,6 +246,12 @@ def _newest(path: pathlib.Path, state: State, rows: int | None = None) -> tuple[
             "start over with resume=False"
         )
     return state, 0
+
+
+def _begun(path: pathlib.Path) -> bool:
+    """Whether a run has left anything but its name: one that failed before its first update owns nothing."""
+    metrics, states = path / "metrics.jsonl", path / "checkpoints"
+    return (metrics.exists() and metrics.stat().st_size > 0) or (states.is_dir() and any(states.iterdir()))
 
 
 def _layout(state: State) -> dict[str, str]:

@@ -15,10 +15,11 @@ import jax
 import numpy as np
 
 from s5lib import checkpoints, experiments, records, runs
-from s5lib.config import BUDGETS, check_choice, check_positive_int, did_you_mean, require
+from s5lib.config import BUDGETS, check_choice, check_positive_int, check_seed, did_you_mean, require
 from s5lib.config import budget as budget_in_force
 from s5lib.experiments import command
 from s5lib.ppo import PPOConfig
+from s5lib.records import check_folder
 from s5lib.supervised import DigitsConfig
 
 __all__ = ["main", "with_fields"]
@@ -196,9 +197,11 @@ def _train(name: str, seed: int, budget: str, out: str, changes: list[str], tens
         experiment = _experiment(name, budget)
         config = with_fields(experiment.config, changes)
         learner = config.make()
+        check_seed("seed", seed)
+        folder = out or f"runs/{name}-seed{seed}"
+        check_folder("out", folder)
     if tensorboard:
         require("tensorboardX", "tensorboard")
-    folder = pathlib.Path(out or f"runs/{name}-seed{seed}")
     result = runs.train(config, seed, folder, not fresh, learner=learner, label=name, tensorboard=tensorboard)
     print(f"{name}, seed {seed}, budget {experiment.budget}: {_scores(result.final)}")
     if changes:

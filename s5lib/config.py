@@ -1,5 +1,6 @@
 """The budget in force, the Experiment record, and the checks that every module's arguments pass through."""
 
+import dataclasses
 import difflib
 import importlib
 import os
@@ -80,6 +81,31 @@ def check_positive_int(name: str, value: Any, multiple_of: int = 1) -> int:
         wanted = "a positive integer" if multiple_of == 1 else f"a positive multiple of {multiple_of}"
         raise ValueError(f"{name} must be {wanted}; got {value}")
     return int(value)
+
+
+def check_seed(name: str, value: Any) -> int:
+    """Return ``value`` as an int if it is a seed, 0 to 2^32 - 1: of numbers beyond, JAX makes the keys that others have."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise TypeError(f"{name} must be an integer; got {value!r}")
+    if not 0 <= value < 2**32:
+        raise ValueError(f"{name} must lie between 0 and 2**32 - 1; got {value}")
+    return int(value)
+
+
+def check_flags(config: Any) -> None:
+    """Refuse a dataclass whose field of type bool holds anything else: the text "false" would count as True."""
+    for entry in dataclasses.fields(config):
+        value = getattr(config, entry.name)
+        if entry.type is bool and not isinstance(value, bool):
+            raise TypeError(f"{entry.name} must be True or False; got {value!r}")
+
+
+def check_widths(name: str, value: Any) -> None:
+    """Refuse what is no tuple of positive integers, the widths of layers; an empty one is no layer at all."""
+    if not isinstance(value, tuple):
+        raise TypeError(f"{name} must be a tuple of widths, such as (64, 64); got {value!r}")
+    for width in value:
+        check_positive_int(f"each width of {name}", width)
 
 
 def is_concrete(value: Any) -> bool:

@@ -14,14 +14,14 @@ import optax
 from flax import struct
 
 from s5lib.acting import episodes
-from s5lib.config import check_positive_int, is_concrete
+from s5lib.config import check_choice, check_flags, check_positive_int, check_widths, is_concrete
 from s5lib.distributions import Distribution
 from s5lib.envs import EpisodeStatistics, PreviousAction, vectorize
 from s5lib.envs import make as make_env
 from s5lib.envs.base import AnyEnv, EnvState, check_vectors, horizon_of
 from s5lib.envs.vector import rarely
 from s5lib.envs.worlds import ManyWorlds, check_share
-from s5lib.memory import Carry, Params, Prepared, make_memory
+from s5lib.memory import MEMORIES, Carry, Params, Prepared, make_memory
 from s5lib.networks import ActorCritic
 from s5lib.returns import gae
 
@@ -127,6 +127,10 @@ class PPOConfig:
             "eval_episodes",
         ):
             check_positive_int(name, getattr(self, name))
+        check_flags(self)
+        check_choice("memory", self.memory, tuple(MEMORIES))
+        for name in ("encoder", "head"):
+            check_widths(name, getattr(self, name))
         if self.num_envs % self.num_minibatches:
             divisors = [n for n in range(1, self.num_envs + 1) if self.num_envs % n == 0]
             near = [max((n for n in divisors if n < self.num_minibatches), default=1)]
@@ -135,12 +139,22 @@ class PPOConfig:
                 f"num_minibatches must divide num_envs = {self.num_envs}; got {self.num_minibatches}. "
                 f"The nearest that do: {' and '.join(map(str, near))}"
             )
+        if self.normalize_advantage and self.num_envs // self.num_minibatches * self.num_steps == 1:
+            raise ValueError(
+                "normalize_advantage leaves nothing of a minibatch of one transition, whose mean it is: take more num_steps or "
+                f"num_envs, or fewer num_minibatches; got num_steps = 1, num_minibatches = num_envs = {self.num_envs}"
+            )
         check_hypers(self.hypers)
 
     @property
     def hypers(self) -> "Hypers":
         """The fields that may differ between members of one ``vmap``."""
         return Hypers(*(getattr(self, name) for name in Hypers._fields))
+
+    @property
+    def open_ended(self) -> tuple[str, ...]:
+        """Fields that a run may be gone on with another value of: ``total_steps``, unless the step size falls towards its end."""
+        return () if self.anneal else ("total_steps",)
 
     @property
     def num_updates(self) -> int:
@@ -151,6 +165,8 @@ class PPOConfig:
         """As ``make(self)``."""
         return make(self)
 
+
+EVALUATION = 2**31 - 1  # the stream of ``evaluate``'s key: splitting a key gives streams 0, 1, 2, which updates use
 
 RANGES = {
     "lr": (0, np.inf), "ssm_lr": (0, np.inf), "gamma": (0, 1), "gae_lambda": (0, 1), "clip_eps": (1e-6, np.inf),
@@ -203,7 +219,7 @@ class PPOState(struct.PyTreeNode):
     key: jax.Array
     hypers: Hypers
     update: jax.Array
-    latest: dict[str, jax.Array]  # mean returns of the episodes, and trials, that ended last
+    latest: dict[str, jax.Array]  # mean returns of the episodes, and trials, that ended last; NaN until one has
 
 
 def ppo_loss(
@@ -271,6 +287,11 @@ class Agent:
     network: ActorCritic
 
     @property
+    def steps_per_update(self) -> int:
+        """Environment steps of one update; ``runs.train`` counts them, in whole numbers that do not run over."""
+        return self.config.num_envs * self.config.num_steps
+
+    @property
     def worlds(self) -> tuple[str, ...]:
         """Names of the worlds of ``ManyWorlds``; none where the environment is one."""
         return _worlds(self.env)
@@ -306,11 +327,19 @@ class Agent:
             key=key,
             hypers=jax.tree.map(jnp.float32, hypers),
             update=jnp.int32(0),
-            latest={name: jnp.zeros(len(self.worlds) or ()) for name in self._returns},
+            latest={name: jnp.full(len(self.worlds) or (), jnp.nan, jnp.float32) for name in self._returns},
         )
 
     def update(self, state: PPOState) -> tuple[PPOState, dict[str, jax.Array]]:
-        """One rollout and the gradient steps on it; returns the new state and metrics."""
+        """One rollout and the gradient steps on it.
+
+        Args:
+            state: where the last update stopped.
+        Returns:
+            The new state, and metrics: "return" is the mean of the episodes that ended in this rollout, or, where none did, in
+            the last one that had any, and NaN until an episode has ended; so is "trial_return" of ``Trials``, and each
+            "return/<name>" of ``ManyWorlds``. "episodes" counts those of this rollout.
+        """
         config, hypers = self.config, state.hypers
         key, key_rollout, key_epochs = jax.random.split(state.key, 3)
         carry_start = state.carry
@@ -360,7 +389,6 @@ class Agent:
             latest[name] = mean
             metrics |= {name: mean.mean(), **_named(name, self.worlds, mean)}
         metrics["episodes"] = finished["return"].ended.sum()
-        metrics["steps"] = (state.update + 1) * (config.num_envs * config.num_steps)
         state = state.replace(params=params, opt_state=opt_state, key=key, update=state.update + 1, latest=latest)
         return state, metrics
 
@@ -423,7 +451,7 @@ class Agent:
             of ``Trials``, "trial/<k>", the mean return of each trial, from 0, and their mean, "trial_return".
         """
         config, carry = self.config, None
-        for key in jax.random.split(jax.random.fold_in(state.key, 0), 1 if config.resets else 2):
+        for key in jax.random.split(jax.random.fold_in(state.key, EVALUATION), 1 if config.resets else 2):
             found = episodes(self.network, state.params, self.eval_env, key, config.eval_episodes, carry=carry)
             carry = found.carry
         total, trials = found.returns, found.trial_returns
@@ -456,7 +484,7 @@ class Agent:
         norm = jnp.sqrt(sum(jnp.sum(jnp.square(g)) for g in jax.tree.leaves(grads)))
         grads = jax.tree.map(lambda g: g * jnp.minimum(1.0, hypers.max_grad_norm / (norm + 1e-9)), grads)
         moves, opt_state = _adam.update(grads, opt_state)
-        left = 1 - update / self.config.num_updates if self.config.anneal else 1.0
+        left = jnp.maximum(0.0, 1 - update / self.config.num_updates) if self.config.anneal else 1.0
         slow = self.network.memory.slow_parameters
 
         def move(path: tuple, parameter: jax.Array, move: jax.Array) -> jax.Array:
@@ -501,8 +529,8 @@ def make(config: PPOConfig, env: AnyEnv | None = None, eval_env: AnyEnv | None =
     Example:
         >>> agent = make(PPOConfig(features=16, num_envs=4, num_steps=16, num_minibatches=2))
         >>> state, metrics = jax.jit(agent.update)(agent.init(jax.random.key(0)))
-        >>> int(metrics["steps"])
-        64
+        >>> int(metrics["episodes"]), bool(jnp.isnan(metrics["return"]))  # no episode of 51 steps ends in 16
+        (0, True)
 
     """
 

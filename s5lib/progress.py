@@ -3,6 +3,8 @@
 import os
 import pathlib
 
+import numpy as np
+
 from s5lib.config import require
 
 __all__ = ["Bar", "Board"]
@@ -37,7 +39,8 @@ class Bar:
 
     def show(self, done: int, row: dict[str, float], stopped: bool = False) -> None:
         if self.bar is not None and row:
-            shown = [f"{name} {row[name]:.3g}" for name in MAIN_METRICS if name in row][:1]
+            main = [name for name in MAIN_METRICS if name in row][:1]
+            shown = [f"no {name} yet" if np.isnan(row[name]) else f"{name} {row[name]:.3g}" for name in main]
             seconds = row["wall_time"] - self.before.get("wall_time", 0.0)
             if "steps" in row and seconds > 0:
                 shown.append(f"{(row['steps'] - self.before.get('steps', 0)) / seconds:,.0f} steps/s")
@@ -75,7 +78,8 @@ class Board:
 
     def add(self, row: dict[str, float]) -> None:
         for name, value in row.items():
-            self.writer.add_scalar(name, value, self._at(row))
+            if not np.isnan(value):  # of an episode, where none has ended yet
+                self.writer.add_scalar(name, value, self._at(row))
 
     def close(self) -> None:
         self.writer.close()

@@ -6,12 +6,14 @@ weights of one seed, where they are kept, lie beside it as ``<name>.npz``.
 
 import contextlib
 import dataclasses
+import errno
 import hashlib
 import importlib.metadata
 import json
 import os
 import pathlib
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -25,8 +27,9 @@ import numpy as np
 from s5lib.config import did_you_mean
 
 __all__ = [
-    "Identity", "Result", "config_hash", "described", "environments", "files_read", "is_stored", "load", "measurements",
-    "provenance", "results_folder", "store", "stored", "stored_names", "write",
+    "Identity", "Result", "add_measurement", "check_folder", "config_hash", "described", "environments", "files_read", "from_json",
+    "hold", "is_stored", "load", "measurements", "provenance", "results_folder", "store", "stored", "stored_names", "to_json",
+    "write",
 ]  # fmt: skip
 
 Identity: TypeAlias = dict[str, Any]  # whose run it is, as ``identity`` makes it and JSON keeps it
@@ -199,15 +202,19 @@ def environments(learner: Any) -> dict[str, Any]:
     return json.loads(json.dumps(found))
 
 
-def identity(config: Any, seed: int, learner: Any) -> Identity:
-    """Whose run a folder holds: the config, the environments, the seed, and the version of s5lib that began it."""
+def identity(config: Any, seed: int | list[int], learner: Any) -> Identity:
+    """Whose run a folder holds: the config, the environments, the seed or seeds, and the version of s5lib that began it.
+
+    "open" names the fields whose change is no other run but more of the same: the config's ``open_ended``, where it has that.
+    """
     return {
         "hash": config_hash(config),
-        "seed": int(seed),
+        "seed": seed,
         "config": all_fields(config),
         "set": list(_set(config)),
+        "open": list(getattr(config, "open_ended", ())),
         "environments": environments(learner),
-        "s5lib": importlib.metadata.version("s5lib"),
+        "s5lib": _version("s5lib"),
     }
 
 
@@ -222,7 +229,7 @@ def differences(there: Identity, now: Identity) -> list[str]:
     """
     rows: list[tuple[str, Any, Any]] = [("seed", there["seed"], now["seed"])]
     for name in {**there["config"], **now["config"]}:
-        if name in there["config"] or name in now["set"]:
+        if name not in now["open"] and (name in there["config"] or name in now["set"]):
             rows.append((name, there["config"].get(name), now["config"].get(name)))
     if "environments" in there:  # runs of the first versions do not say
         rows += _apart("", there["environments"], now["environments"])
@@ -252,7 +259,7 @@ def provenance() -> dict[str, Any]:
     return {
         "versions": {
             "python": platform.python_version(),
-            **{name: importlib.metadata.version(name) for name in packages},
+            **{name: _version(name) for name in packages},
         },
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
@@ -261,15 +268,23 @@ def provenance() -> dict[str, Any]:
     }
 
 
-def _processor() -> str:
+def _version(package: str) -> str | None:
+    """A package's version, by its metadata or by what it says itself: a copied folder has no metadata."""
     try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return getattr(sys.modules.get(package), "__version__", None)
+
+
+def _processor() -> str:
+    with contextlib.suppress(OSError, StopIteration):
         lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        if sys.platform == "darwin":
+    if sys.platform == "darwin":
+        with contextlib.suppress(OSError):
             command = ["sysctl", "-n", "machdep.cpu.brand_string"]
             return subprocess.run(command, capture_output=True, text=True).stdout.strip() or platform.machine()
-        return platform.processor() or platform.machine()
+    return platform.processor() or platform.machine()
 
 
 # ----------------------------------------------------------------------------------------------------- stored results
@@ -343,7 +358,7 @@ def stored(name: str) -> list[Result]:
     head, *seeds = _lines(_known(name))
     results = []
     for run in seeds:
-        metrics = {metric: np.asarray(values) for metric, values in run["metrics"].items()}
+        metrics = {metric: np.asarray(values) for metric, values in from_json(run["metrics"]).items()}
         where = {**run["provenance"], "hash": head["hash"], "budget": head["budget"]}
         early = run.get("stopped_early", False)
         ran_in = head["environments"]
@@ -414,6 +429,21 @@ def measurements(name: str) -> Any:
     return json.loads(path.read_text())
 
 
+def add_measurement(name: str, key: str, value: Any) -> None:
+    """Add one entry to a file of measurements, or replace it; others that are written at the same time are kept.
+
+    Args:
+        name: as for ``measurements``.
+        key: the entry's.
+        value: what JSON can hold.
+    """
+    folder = results_folder()
+    path = folder / f"{name}.json"
+    with _locked(folder):
+        there = json.loads(path.read_text()) if path.exists() else {}
+        write(path, to_json({**there, key: value}, indent=1, sort_keys=True) + "\n")
+
+
 def store(
     name: str, budget: str, result: Result, folder: str | os.PathLike | None = None, weights: bool = True
 ) -> pathlib.Path:
@@ -421,8 +451,8 @@ def store(
 
     Metrics are thinned to 100 updates, the first and the last among them, and rounded to 4 digits (counts are not). Where
     there is a return, the metrics are those that tell how an agent learnt, ``RL_METRICS`` and the return in each of many
-    worlds, and ``final`` gains the best and the mean over all updates of an update's mean return, ``return_best_update``
-    and ``return_mean_update``.
+    worlds, and ``final`` gains the best and the mean of the updates' mean returns, ``return_best_update`` and
+    ``return_mean_update``, from the first episode's end on.
 
     The file is at all times the old one or the new one, and names weights only once they are there. A run of the same seed
     is replaced; so are all the file's runs where they are of another config or ran in other environments.
@@ -436,7 +466,7 @@ def store(
     Returns:
         The path of the experiment's file.
     """
-    folder = results_folder() if folder is None else pathlib.Path(folder)
+    folder = results_folder() if folder is None else check_folder("folder", folder)
     path = folder / f"{name}.jsonl"
     line = _line(result)
     with _locked(folder):
@@ -452,7 +482,7 @@ def store(
         }
         kept = _same_run(path, head) if path.exists() else {}
         rows = [head, *({**kept, result.seed: line}[seed] for seed in sorted({*kept, result.seed}))]
-        write(path, "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows))
+        write(path, "".join(to_json(row, separators=(",", ":")) + "\n" for row in rows))
     return path
 
 
@@ -464,7 +494,9 @@ def _line(result: Result) -> dict[str, Any]:
     if "return" in result.metrics:
         chosen = ("update", *RL_METRICS, *(metric for metric in result.metrics if metric.startswith("return/")))
         returns = result.metrics["return"]
-        final |= {"return_best_update": float(np.max(returns)), "return_mean_update": float(np.mean(returns))}
+        known = returns[~np.isnan(returns)]
+        best, mean = (known.max(), known.mean()) if len(known) else (np.nan, np.nan)
+        final |= {"return_best_update": float(best), "return_mean_update": float(mean)}
     return {
         "seed": result.seed,
         "stopped_early": result.stopped_early,
@@ -499,17 +531,94 @@ def _write_weights(path: pathlib.Path, params: Any) -> None:
 @contextlib.contextmanager
 def _locked(folder: pathlib.Path) -> Iterator[None]:
     """One process at a time adds to a folder of results: two seeds may end in the same moment."""
-    if sys.platform == "win32":  # has no lock of this kind
+    if sys.platform == "win32":  # opens no folder
         yield
         return
-    import fcntl
-
     handle = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        hold(handle, wait=True)
         yield
     finally:
         os.close(handle)
+
+
+def hold(handle: int, wait: bool) -> bool:
+    """Lock an open file, or folder, until it is closed or the process ends, however it ends.
+
+    Args:
+        handle: a file descriptor.
+        wait: wait for another who holds it.
+    Returns:
+        False where another holds it. True where it is ours, and where the system or the disk knows no such locks.
+    """
+    if sys.platform == "win32":
+        return True
+    import fcntl
+
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP):
+            raise
+    return True
+
+
+def check_folder(name: str, folder: str | os.PathLike) -> pathlib.Path:
+    """Return the path of a folder on this machine's disk; a ValueError for no name at all, and for an address such as ``s3://``.
+
+    Args:
+        name: the argument's, for the message.
+        folder: what was given; it need not exist.
+    """
+    text = os.fspath(folder)
+    if not text.strip():
+        raise ValueError(f"{name} must name a folder; got {text!r}")
+    if re.match(r"[A-Za-z][\w+.-]+:/", text):  # pathlib makes one stroke of two
+        raise ValueError(
+            f"{name} must be a folder on a disk of this machine; got {text!r}, an address. Mount it, or copy the folder there later"
+        )
+    return pathlib.Path(text).expanduser().resolve()
+
+
+def to_json(thing: Any, **options: Any) -> str:
+    """Write as JSON, which knows no NaN: what is not a number is null.
+
+    Args:
+        thing: dicts, lists, numbers, strings.
+        options: of ``json.dumps``.
+    Example:
+        >>> to_json({"return": [float("nan"), 1.0]})
+        '{"return": [null, 1.0]}'
+    """
+
+    def known(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: known(part) for key, part in value.items()}
+        if isinstance(value, list | tuple):
+            return [known(part) for part in value]
+        return None if isinstance(value, float) and np.isnan(value) else value
+
+    return json.dumps(known(thing), **options)
+
+
+def from_json(metrics: dict[str, Any]) -> dict[str, Any]:
+    """Put NaN for each null in a row of metrics, or in lists of them: the other way round from ``to_json``.
+
+    Args:
+        metrics: a name -> a number, or a list of numbers.
+    Example:
+        >>> from_json({"update": 1, "return": None})
+        {'update': 1, 'return': nan}
+    """
+
+    def number(value: Any) -> Any:
+        return np.nan if value is None else value
+
+    return {
+        name: list(map(number, value)) if isinstance(value, list) else number(value) for name, value in metrics.items()
+    }
 
 
 def write(path: pathlib.Path, text: str) -> None:

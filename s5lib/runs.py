@@ -6,25 +6,28 @@ has a field ``params``. The digits of chapter 4 and every agent from chapter 5 o
 
 import os
 import pathlib
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, overload
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from s5lib.checkpoints import RunFolder, State
-from s5lib.config import check_positive_int, moved
+from s5lib.config import check_positive_int, check_seed, moved
 from s5lib.progress import Bar, Board
 from s5lib.records import Result, check_config, identity, provenance
 
 __all__ = ["DivergedError", "Learner", "train"]
 
+Out: TypeAlias = str | os.PathLike | None
 Row: TypeAlias = dict[str, float]  # the metrics of one update
 
+EPISODIC = ("return", "trial_return")  # metrics of episodes, by world and by seed too: NaN until one has ended
 ROWS_KEPT = 5000  # of a run, in memory
 SAVE_EVERY = 30.0  # seconds between checkpoints
 CHUNK_SECONDS = 5.0  # between signs of life
@@ -34,14 +37,14 @@ class Learner(Protocol):
     """What can be trained: two functions of a state, which is a pytree with a field ``params``.
 
     Where it has ``evaluate(state)``, a dict of numbers, those are the run's score; ``env`` and ``eval_env`` are the environments
-    that it runs in.
+    that it runs in; ``steps_per_update`` counts the environment steps of an update, which gives the metric ``steps``.
     """
 
     def init(self, key: jax.Array) -> State:
         """Start."""
 
     def update(self, state: State) -> tuple[State, dict[str, jax.Array]]:
-        """Make one update; return the new state and scalar metrics."""
+        """Make one update; return the new state and scalar metrics. A ``return`` may be NaN until an episode has ended."""
 
 
 class DivergedError(FloatingPointError):
@@ -49,20 +52,25 @@ class DivergedError(FloatingPointError):
 
 
 # ----------------------------------------------------------------------------------------------------------- training
-def train(
+@overload
+def train(config: Any, seed: int = 0, out: Out = None, *, seeds: Sequence[int], **options: Any) -> list[Result]: ...
+@overload
+def train(config: Any, seed: int = 0, out: Out = None, resume: bool = True, **options: Any) -> Result: ...
+def train(  # type: ignore[misc]  # the options are spelled out here alone
     config: Any,
     seed: int = 0,
-    out: str | os.PathLike | None = None,
+    out: Out = None,
     resume: bool = True,
     progress: bool = True,
     callback: Callable[[Row], None] | None = None,
     *,
+    seeds: Sequence[int] | None = None,
     until: Callable[[Row], bool] | None = None,
     learner: Learner | None = None,
     label: str | None = None,
     save_every: float = SAVE_EVERY,
     tensorboard: bool = False,
-) -> Result:
+) -> Result | list[Result]:
     """Train what a config describes and return its metrics, score and weights.
 
     Updates run in jitted chunks of some five seconds, a hundredth of the run at most; between chunks Python shows
@@ -70,13 +78,19 @@ def train(
     a checkpoint. A run that was killed goes on from its last checkpoint and ends with the same numbers, bit for bit, as
     one that was not: one compiled program makes all updates, however they fall into chunks.
 
+    A run that is done goes on where the config asks for more of the same: the fields of its ``open_ended`` may have grown, such
+    as ``PPOConfig.total_steps``. What it had done stays, and what follows is what the longer run would have done.
+
     Args:
         config: a frozen dataclass with ``num_updates`` and a method ``make()`` that returns a learner.
-        seed: seed of everything random; an integer.
+        seed: seed of everything random; an integer from 0 to 2^32 - 1, all that JAX tells apart.
         out: folder for the run; made if missing. None keeps nothing on disk.
         resume: go on from a checkpoint of the same config and seed in ``out``; False starts over and replaces it.
         progress: show a progress bar (one line at the end while the book is built).
         callback: called with each update's metrics, as a dict of floats, as soon as they are there.
+        seeds: several seeds at once, under one ``vmap``, in the place of ``seed``: faster than one after another where a seed alone
+            does not fill the machine, and as many times its memory. A row of metrics then holds means over the seeds, and each
+            seed's own as ``"loss@3"``; they share one folder, and one that diverges ends them all.
         until: called likewise; the run ends with the first update for which it returns True, as one that is done, and
             returns at once when it is resumed with the same ``until``.
         learner: use this learner in place of ``config.make()``, say for an environment of your own.
@@ -84,10 +98,11 @@ def train(
         save_every: seconds between checkpoints; 0 saves after every chunk.
         tensorboard: log the metrics to ``out/tensorboard`` too.
     Returns:
-        A Result.
+        A Result; with ``seeds`` a list, one of each seed, whose times are those of all together.
     Raises:
         DivergedError: a metric or parameter is not finite; the last good checkpoint stays in ``out``.
-        ValueError: ``out`` holds a run of another config, seed or form, or only damaged checkpoints.
+        ValueError: ``out`` holds a run of another config, seed or form, or only damaged checkpoints, or more updates than are asked
+            for; another process writes in it; it is no folder; or a seed is out of range.
         TypeError: config is not such a dataclass.
         OSError: ``out`` cannot be written, or no longer; what was saved stays whole, and the run goes on from there.
         ImportError: ``progress`` without tqdm, or ``tensorboard`` without tensorboardX installed.
@@ -98,18 +113,23 @@ def train(
         >>> result.metrics["loss"].shape
         (2,)
     """
-    total = _checked(config, seed, learner)
+    total = _checked(config, seed, seeds, learner)
     if tensorboard and out is None:
         raise ValueError("tensorboard=True writes into the run's folder: name one with out=...")
     learner = config.make() if learner is None else learner
+    where = provenance()
     rows, goal = _Thinned(total), _Goal(until)
     bar = Bar(label or type(config).__name__, total, progress)
-    whose = identity(config, seed, learner)
+    whose = identity(config, int(seed) if seeds is None else [int(one) for one in seeds], learner)
+    runner = learner if seeds is None else _Together(learner, whose["seed"])
+    start = jax.jit(runner.init)(jax.random.key(seed))  # before the folder is claimed: what cannot begin owns nothing
     folder = _Nowhere() if out is None else RunFolder(out, whose, resume)
     with closing(folder), closing(bar), ExitStack() as stack:
-        state, done = folder.restore(jax.jit(learner.init)(jax.random.key(seed)), lambda row: goal.note(rows.add(row)))
+        state, done = folder.restore(start, lambda row: goal.note(rows.add(row)))
+        if done > total:
+            raise ValueError(f"{folder.path} holds {done} updates already, and config asks for {total}")
         board = stack.enter_context(closing(Board(folder.path, rows.last))) if tensorboard else None
-        updates = _Updates(learner.update, -(-total // 100), rows.last)
+        updates = _Updates(runner.update, -(-total // 100), rows.last, getattr(learner, "steps_per_update", 0))
         bar.start(done, rows.last)
         saved = time.monotonic()
         try:
@@ -135,24 +155,68 @@ def train(
         except BaseException:
             folder.save(done, state)
             raise
-    final = (
-        {name: float(value) for name, value in learner.evaluate(state).items()} if hasattr(learner, "evaluate") else {}
-    )
+    where["compile_seconds"] = round(updates.compile_seconds, 2)
+
+    def result(seed: int, state: State, metrics: dict[str, np.ndarray]) -> Result:
+        score = learner.evaluate(state) if hasattr(learner, "evaluate") else {}
+        final = {name: float(value) for name, value in score.items()}
+        params = jax.tree.map(np.asarray, state.params)
+        return Result(config, seed, metrics, final, params, where, done < total, whose["environments"])
+
+    found = [result(*part) for part in _apart(whose["seed"], state, rows.arrays())]
+    final = {name: float(np.mean([one.final[name] for one in found])) for name in found[0].final}
     bar.summary(done, final, updates.spent[0])
-    where = {**provenance(), "compile_seconds": round(updates.compile_seconds, 2)}
-    params = jax.tree.map(np.asarray, state.params)
-    return Result(config, int(seed), rows.arrays(), final, params, where, done < total, whose["environments"])
+    return found[0] if seeds is None else found
 
 
-def _checked(config: Any, seed: Any, learner: Learner | None) -> int:
+class _Together:
+    """One learner under several seeds: a ``vmap`` over its states. Metrics are means, and each seed's own behind an @."""
+
+    def __init__(self, learner: Learner, seeds: list[int]):
+        self.learner, self.seeds = learner, seeds
+
+    def init(self, key: jax.Array) -> State:
+        """Start every seed from the key that it would have alone; ``key`` is not used."""
+        return jax.vmap(self.learner.init)(jnp.stack([jax.random.key(seed) for seed in self.seeds]))
+
+    def update(self, state: State) -> tuple[State, dict[str, jax.Array]]:
+        state, metrics = jax.vmap(self.learner.update)(state)
+        own = {f"{name}@{seed}": column[k] for name, column in metrics.items() for k, seed in enumerate(self.seeds)}
+        return state, {name: column.mean(0) for name, column in metrics.items()} | own
+
+
+def _apart(
+    seeds: int | list[int], state: State, metrics: dict[str, np.ndarray]
+) -> list[tuple[int, State, dict[str, np.ndarray]]]:
+    """Each seed's state and metrics, of one or of several at once."""
+    if isinstance(seeds, int):
+        return [(seeds, state, metrics)]
+    shared = {name: column for name, column in metrics.items() if "@" not in name}
+    return [
+        (
+            seed,
+            jax.tree.map(lambda leaf, k=k: leaf[k], state),
+            {name: metrics.get(f"{name}@{seed}", column) for name, column in shared.items()},
+        )
+        for k, seed in enumerate(seeds)
+    ]
+
+
+def _checked(config: Any, seed: Any, seeds: Any, learner: Learner | None) -> int:
     """The number of updates, once everything that ``train`` takes is what it should be."""
     check_config(config)
     if not hasattr(config, "num_updates") or (learner is None and not hasattr(config, "make")):
         raise TypeError(
             f"config must have num_updates and make(); {type(config).__name__} has not: pass learner=... for the latter"
         )
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
-        raise TypeError(f"seed must be an integer; got {seed!r}")
+    check_seed("seed", seed)
+    if seeds is not None:
+        for one in seeds:
+            check_seed("each of seeds", one)
+        if len(set(seeds)) != len(seeds) or not len(seeds) or seed != 0:
+            raise ValueError(
+                f"seeds must be one or more, each once, in the place of seed; got {list(seeds)}, seed = {seed}"
+            )
     return check_positive_int("config.num_updates", config.num_updates)
 
 
@@ -169,8 +233,8 @@ class _Goal:
 class _Updates:
     """One compiled program that makes any number of updates up to ``most``, so that the chunks do not change the numbers."""
 
-    def __init__(self, update: Callable, most: int, last: Row):
-        self.update, self.most = update, most
+    def __init__(self, update: Callable, most: int, last: Row, steps_each: int):
+        self.update, self.most, self.steps_each = update, most, steps_each
         self.program: Any = None
         self.compile_seconds, self.length = 0.0, 1
         self.spent = np.array([last.get("wall_time", 0.0), last.get("cpu_time", 0.0)])
@@ -188,12 +252,12 @@ class _Updates:
         began = _clocks()
         after, finite, metrics = jax.block_until_ready(self.program(state, np.int32(length)))
         spent = _clocks() - began
-        rows = _rows(metrics, done, length, self.spent, spent)
+        rows = _rows(metrics, done, length, self.steps_each, self.spent, spent)
         self.spent = self.spent + spent
         self.length = int(np.clip(CHUNK_SECONDS * length / max(spent[0], 1e-6), 1, self.most))
         broken = ""
         for k, row in enumerate(rows):
-            bad = [f"{name} = {value}" for name, value in row.items() if not np.isfinite(value)]
+            bad = [f"{name} = {value}" for name, value in row.items() if _is_bad(name, value)]
             if bad:
                 broken = f"at update {row['update']}: {', '.join(bad)}"
                 rows = rows[:k]
@@ -231,8 +295,16 @@ def _clocks() -> np.ndarray:
     return np.array([time.monotonic(), time.process_time()])
 
 
-def _rows(metrics: dict[str, jax.Array], done: int, length: int, before: np.ndarray, spent: np.ndarray) -> list[Row]:
-    """One dict an update; the chunk's time is shared out evenly."""
+def _is_bad(name: str, value: float) -> bool:
+    """Whether a metric shows that training has broken down. A mean over episodes is NaN until there has been one."""
+    waits = re.split("[/@]", name)[0] in EPISODIC and np.isnan(value)
+    return not (np.isfinite(value) or waits)
+
+
+def _rows(
+    metrics: dict[str, jax.Array], done: int, length: int, steps_each: int, before: np.ndarray, spent: np.ndarray
+) -> list[Row]:
+    """One dict an update; the chunk's time is shared out evenly. Steps are counted here, since 32 bits overflow at 2^31."""
     values = {name: np.asarray(value) for name, value in metrics.items()}
     for name, value in values.items():
         if value.ndim != 1:
@@ -242,6 +314,7 @@ def _rows(metrics: dict[str, jax.Array], done: int, length: int, before: np.ndar
         {
             "update": done + k + 1,
             **{name: value[k].item() for name, value in values.items()},
+            **({"steps": (done + k + 1) * steps_each} if steps_each else {}),
             "wall_time": clocks[k, 0].item(),
             "cpu_time": clocks[k, 1].item(),
         }

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from s5lib.config import check_choice, check_positive_int, check_real, check_shape, require
+from s5lib.config import check_choice, check_flags, check_positive_int, check_real, check_shape, require
 from s5lib.memory import GRU, Carry, Memory, Params, Prepared, count_parameters
 from s5lib.s5 import S5Stack
 
@@ -249,6 +249,7 @@ class DigitsConfig:
     validation: bool = False
 
     def __post_init__(self):
+        check_flags(self)
         check_choice("task", self.task, TASKS)
         check_choice("memory", self.memory, MEMORIES)
         for name in ("features", "state_size", "layers", "blocks", "num_updates", "steps_per_update", "batch_size"):

@@ -263,9 +263,52 @@ def test_reading_a_folder_changes_nothing_in_it(half):
         checkpoints.restore(half / "checkpoints", state)
     with pytest.raises(checkpoints.RunFolderError, match="another form"):
         checkpoints.restore(half, State({"w": jnp.zeros(3)}, state.key))
-    (half / "run.json").write_text("{")
-    with pytest.raises(ValueError, match="not readable as JSON"):
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (b"{", "not readable as JSON"),
+        (b"\xff\xfe\x00", "not readable as JSON"),
+        (b"[]", "it does not say hash, seed, config"),
+        (b'{"hash": "0", "config": {}}', "it does not say seed"),
+        (b'{"hash": "0", "seed": 0, "config": 3}', "it does not say config"),
+    ],
+)
+def test_a_damaged_run_json_is_told_and_replaced_only_on_request(half, text, words):
+    (half / "run.json").write_bytes(text)
+    with pytest.raises(checkpoints.RunFolderError, match=words + ".*resume=False"):
+        runs.train(Walk(), 0, half, progress=False)
+    with pytest.raises(checkpoints.RunFolderError, match=words):
         checkpoints.read_identity(half)
+    same(runs.train(Walk(), 0, half, resume=False, progress=False), runs.train(Walk(), 0, progress=False))
+
+
+HOLDER = """
+import sys, time
+sys.path.insert(0, {root!r})
+from s5lib import runs
+from tests.test_runs import Walk
+def wait(row):
+    print("holding", flush=True)
+    time.sleep(60)
+runs.train(Walk(), 0, {out!r}, progress=False, callback=wait)
+"""
+
+
+def test_one_process_at_a_time_writes_in_a_folder(tmp_path):
+    root = str(pathlib.Path(__file__).resolve().parents[1])
+    code = HOLDER.format(root=root, out=str(tmp_path))
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout.readline() == "holding\n"
+        with pytest.raises(
+            checkpoints.RunFolderError, match=rf"is being written by process {holder.pid} on \S+\. Wait for it"
+        ):
+            runs.train(Walk(), 0, tmp_path, progress=False)
+        with pytest.raises(checkpoints.RunFolderError, match="is being written by"):
+            runs.train(Walk(), 0, tmp_path, resume=False, progress=False)
+        holder.kill()
+    same(runs.train(Walk(), 0, tmp_path, progress=False), runs.train(Walk(), 0, progress=False))
 
 
 AGENT = """

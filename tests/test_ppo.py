@@ -271,6 +271,22 @@ def test_annealing_and_the_pace_of_s5():
         assert (moved == 0) == (where[-1].key in agent.network.memory.slow_parameters)
     size = [sum(moved for _, moved in tree) for tree in frozen]
     assert size[2] < 0.6 * size[0]
+    beyond = agent._step(state.params, state.opt_state, state.params, state.hypers, jnp.int32(5))[0]
+    jax.tree.map(np.testing.assert_array_equal, beyond, state.params)  # past the planned end it stands still
+
+
+def test_the_key_of_an_evaluation_is_none_that_training_uses():
+    """Every key of the updates that follow, and those split from them, differ from evaluation's."""
+    agent = agent_for()
+    state = jax.jit(agent.init)(KEY)
+    scored = jax.random.fold_in(state.key, ppo.EVALUATION)
+    key, used = state.key, []
+    for _ in range(4):
+        parts = jax.random.split(key, 3)
+        used += [key, *parts]
+        key = parts[0]
+    assert jnp.array_equal(jax.random.split(state.key, 3)[0], jax.random.fold_in(state.key, 0))  # why not stream 0
+    assert not any(jnp.array_equal(scored, other) for other in used)
 
 
 @pytest.mark.parametrize("memory", MEMORIES)
@@ -337,7 +353,7 @@ def test_the_returns_of_trials_are_told_while_training():
     for _ in range(4):
         state, metrics = update(state)
         told.append(float(metrics["trial_return"]))
-    assert told == [0, 0, 33, 33]
+    np.testing.assert_array_equal(told, [np.nan, np.nan, 33, 33])
 
 
 def test_evaluate_in_another_environment():
@@ -424,10 +440,19 @@ def test_only_the_ablation_is_scored_with_a_memory_of_an_episode_before(resets, 
         ({"gamma": 1.5}, "gamma must lie between 0 and 1; got 1.5"),
         ({"lr": float("nan")}, "lr must lie between"),
         ({"clip_eps": 0.0}, "clip_eps must lie between"),
+        (
+            {"num_steps": 1, "num_minibatches": 64},
+            "normalize_advantage leaves nothing of a minibatch of one transition",
+        ),
+        ({"memory": "lstn"}, "memory must be one of .*; got 'lstn'. Did you mean 'lstm'"),
+        ({"encoder": (0,)}, "each width of encoder must be a positive integer; got 0"),
+        ({"encoder": 64}, r"encoder must be a tuple of widths, such as \(64, 64\); got 64"),
+        ({"anneal": "false"}, "anneal must be True or False; got 'false'"),
+        ({"resets": 0}, "resets must be True or False; got 0"),
     ],
 )
 def test_bad_config(options: dict[str, Any], message: str):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, TypeError), match=message):
         PPOConfig(**options)
 
 

@@ -1,9 +1,13 @@
 """Records: whose run it was, to the environment's last field; the defaults that records lean on; the files of stored runs."""
 
 import dataclasses
+import importlib.metadata
 import json
 import multiprocessing
 import os
+import pathlib
+import subprocess
+import sys
 import types
 from dataclasses import dataclass
 
@@ -13,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import s5lib
 from s5lib import envs, memory, ppo, records, runs
 from s5lib.ppo import PPOConfig
 from s5lib.supervised import DigitsConfig
@@ -88,6 +93,7 @@ def test_a_run_in_another_environment_is_not_resumed(tmp_path, there, now, words
     """The config is the same in both: the environment is the user's own."""
     identities = [records.identity(SMALL, 0, own(env)) for env in (there, now)]
     records.write(tmp_path / "run.json", json.dumps(identities[0]))
+    (tmp_path / "metrics.jsonl").write_text('{"update": 1}\n')
     with pytest.raises(ValueError, match="holds another run") as refused:
         runs.train(SMALL, 0, tmp_path, progress=False, learner=own(now))
     assert words in str(refused.value)
@@ -280,6 +286,59 @@ def test_a_stored_agent_keeps_what_tells_how_it_learnt(tmp_path):
         "return/Arm": [0.25, 0.75],
     }  # fmt: skip
     assert record["final"] == {"return": 0.5, "return_best_update": 2 / 3, "return_mean_update": 0.5}
+
+
+def test_what_is_no_number_is_stored_as_null_and_believed_by_no_score(tmp_path, monkeypatch):
+    """A return before the first episode's end: 0 would be the best of a task that only punishes."""
+    metrics = {"update": np.arange(1, 5), "return": np.array([np.nan, np.nan, -3.0, -1.0])}
+    path = records.store("walk", "cpu", records.Result(Walk(), 0, metrics, {}), tmp_path, weights=False)
+    record = json.loads(path.read_text().splitlines()[1], parse_constant=pytest.fail)
+    assert record["metrics"]["return"] == [None, None, -3.0, -1.0]
+    assert record["final"] == {"return_best_update": -1.0, "return_mean_update": -2.0}
+    monkeypatch.setattr(records, "results_folder", lambda: tmp_path)
+    np.testing.assert_array_equal(records.stored("walk")[0].metrics["return"], metrics["return"])
+    never = records.Result(Walk(), 1, {**metrics, "return": np.full(4, np.nan)}, {})
+    records.store("walk", "cpu", never, tmp_path, weights=False)
+    assert json.loads(path.read_text().splitlines()[2])["final"]["return_best_update"] is None
+
+
+def test_no_stored_run_tells_a_return_before_its_first_episode_has_ended():
+    for name in records.stored_names():
+        for run in records.stored(name):
+            if "episodes" in run.metrics:
+                told = np.isfinite(run.metrics["return"])
+                assert told[0] == (run.metrics["episodes"][0] > 0) and np.all(told[np.argmax(told) :])
+                for metric in (metric for metric in run.metrics if metric.split("/")[0] == "return"):
+                    np.testing.assert_array_equal(
+                        np.isfinite(run.metrics[metric]), told, f"{name}, seed {run.seed}: {metric}"
+                    )
+
+
+def _measure(folder, key):
+    records.results_folder = lambda: folder
+    records.add_measurement("tuning", key, key)
+
+
+def test_measurements_that_are_added_in_the_same_moment_are_all_kept(tmp_path):
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        pool.starmap(_measure, [(tmp_path, f"key{k}") for k in range(12)])
+    assert sorted(json.loads((tmp_path / "tuning.json").read_text())) == sorted(f"key{k}" for k in range(12))
+
+
+def test_a_run_needs_neither_git_nor_the_metadata_of_its_packages(monkeypatch):
+    def missing(*arguments, **options):
+        raise FileNotFoundError(2, "No such file or directory", "git")
+
+    def unknown(package):
+        raise importlib.metadata.PackageNotFoundError(package)
+
+    monkeypatch.setattr(subprocess, "run", missing)
+    monkeypatch.setattr(importlib.metadata, "version", unknown)
+    monkeypatch.setattr(pathlib.Path, "read_text", missing)  # no /proc/cpuinfo
+    monkeypatch.setattr(sys, "platform", "darwin")
+    where = runs.train(Walk(), 0, progress=False).provenance
+    assert where["commit"] is None and where["versions"]["jax"] == jax.__version__ and where["processor"]
+    assert records.identity(Walk(), 0, None)["s5lib"] == s5lib.__version__
 
 
 def test_a_run_of_another_config_or_environment_takes_the_place_of_all(tmp_path):

@@ -2,11 +2,13 @@
 
 import json
 import os
+import pathlib
 import re
 import signal
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -14,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from s5lib import runs
+from s5lib import checkpoints, runs
 from s5lib.supervised import DigitsConfig
 
 
@@ -163,6 +165,50 @@ def test_a_diverged_run_stops_and_keeps_its_last_good_checkpoint(tmp_path):
         runs.train(Walk(breaks=4), 0, progress=False)
 
 
+class Episodes:
+    """A walk of which an episode ends at update 4: what it returned is not known before."""
+
+    steps_per_update = 2**31
+
+    def __init__(self, first=jnp.nan):
+        self.first, self.inner = first, Walk().make()
+        self.init = self.inner.init
+
+    def update(self, state):
+        state, row = self.inner.update(state)
+        return state, {
+            "return": jnp.where(row["count"] < 4, self.first, -jnp.float32(row["count"])),
+            "loss": row["loss"],
+        }
+
+
+def test_a_return_is_not_a_number_until_an_episode_has_ended(tmp_path, monkeypatch, capsys):
+    def until(row):
+        return row["return"] > -5.5
+
+    result = runs.train(Walk(), 0, tmp_path, progress=False, learner=Episodes(), until=until)
+    assert result.stopped_early and result.metrics["update"][-1] == 4
+    np.testing.assert_array_equal(result.metrics["return"], [np.nan] * 3 + [-4])
+    lines = [
+        json.loads(line, parse_constant=pytest.fail) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()
+    ]
+    assert [row["return"] for row in lines] == [None, None, None, -4]
+    again = runs.train(Walk(), 0, tmp_path, learner=Episodes(), until=until, tensorboard=True)
+    np.testing.assert_array_equal(again.metrics["return"], result.metrics["return"])
+    monkeypatch.delenv("S5LIB_BUILD", raising=False)
+    runs.train(Walk(num_updates=3), 0, learner=Episodes())
+    assert "no return yet" in capsys.readouterr().err
+    with pytest.raises(runs.DivergedError, match="return = inf"):
+        runs.train(Walk(), 0, progress=False, learner=Episodes(jnp.inf))
+
+
+def test_steps_are_counted_beyond_what_32_bits_hold(tmp_path):
+    result = runs.train(Walk(), 0, tmp_path, progress=False, learner=Episodes())
+    assert result.metrics["steps"].tolist() == [2**31 * k for k in range(1, 8)]
+    again = runs.train(Walk(), 0, tmp_path, progress=False, learner=Episodes())
+    assert again.metrics["steps"].tolist() == result.metrics["steps"].tolist()
+
+
 def test_parameters_that_are_not_finite_stop_a_run_too():
     with pytest.raises(runs.DivergedError, match=r"a parameter is not finite|loss = "):
         runs.train(Walk(width=float("inf")), 0, progress=False)
@@ -175,11 +221,80 @@ def test_parameters_that_are_not_finite_stop_a_run_too():
         ((State({}, 0),), TypeError, "config must be an instance of a dataclass"),
         ((Walk(num_updates=0),), ValueError, "config.num_updates must be a positive integer"),
         ((Walk(), 0.5), TypeError, "seed must be an integer; got 0.5"),
+        ((Walk(), -1), ValueError, r"seed must lie between 0 and 2\*\*32 - 1; got -1"),
+        ((Walk(), 2**32), ValueError, r"seed must lie between .*; got 4294967296"),  # would be seed 0 again
+        ((Walk(), 0, ""), ValueError, "out must name a folder; got ''"),
+        ((Walk(), 0, " "), ValueError, "out must name a folder"),
+        (
+            (Walk(), 0, "s3://bucket/run"),
+            ValueError,
+            "out must be a folder on a disk of this machine; got 's3://bucket/run'",
+        ),
+        ((Walk(), 0, pathlib.Path("gs://bucket")), ValueError, "got 'gs:/bucket', an address"),
     ],
 )
 def test_bad_arguments_are_refused(arguments, error, message):
     with pytest.raises(error, match=message):
         runs.train(*arguments, progress=False)
+
+
+@pytest.mark.parametrize("seeds", [[], [1, 1], [0, 2**32], [0.5]])
+def test_bad_seeds_are_refused(seeds):
+    with pytest.raises((ValueError, TypeError), match="seeds must"):
+        runs.train(Walk(), seeds=seeds, progress=False)
+    with pytest.raises(ValueError, match=r"in the place of seed; got \[0, 1\], seed = 3"):
+        runs.train(Walk(), 3, seeds=[0, 1], progress=False)
+
+
+def test_several_seeds_at_once_are_the_same_runs(tmp_path):
+    alone = [runs.train(Walk(), seed, progress=False) for seed in (3, 0)]
+    seen = []
+    together = runs.train(Walk(), seeds=(3, 0), out=tmp_path, progress=False, callback=seen.append)
+    for one, other in zip(alone, together, strict=True):
+        assert one.seed == other.seed and one.metrics.keys() == other.metrics.keys()
+        np.testing.assert_allclose(one.metrics["loss"], other.metrics["loss"], rtol=1e-5)
+        jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5), one.params, other.params)
+        assert one.final == pytest.approx(other.final, rel=1e-5)
+    assert seen[0]["loss"] == pytest.approx(np.mean([run.metrics["loss"][0] for run in alone]))
+    again = runs.train(Walk(), seeds=(3, 0), out=tmp_path, progress=False, callback=pytest.fail)
+    for one, other in zip(together, again, strict=True):
+        same(one, other)
+    with pytest.raises(ValueError, match=r"seed: \[3, 0\] there, 0 now"):
+        runs.train(Walk(), 0, tmp_path, progress=False)
+    with pytest.raises(runs.DivergedError, match="loss@0 = nan"):
+        runs.train(Walk(breaks=3), seeds=[0, 1], progress=False)
+
+
+@dataclass(frozen=True)
+class Open(Walk):
+    """A walk whose length changes nothing but its end."""
+
+    open_ended = ("num_updates",)
+
+
+def test_a_run_that_is_done_goes_on_where_more_of_the_same_is_asked_for(tmp_path):
+    runs.train(Open(4), 0, tmp_path, progress=False)
+    seen = []
+    longer = runs.train(Open(300), 0, tmp_path, progress=False, callback=seen.append)
+    assert [row["update"] for row in seen] == list(range(5, 301))
+    same(longer, runs.train(Open(300), 0, progress=False))
+    assert checkpoints.read_identity(tmp_path)["config"]["num_updates"] == 300
+    with pytest.raises(ValueError, match=r"holds 300 updates already, and config asks for 4"):
+        runs.train(Open(4), 0, tmp_path, progress=False)
+    with pytest.raises(ValueError, match=r"width: 1\.0 there, 2\.0 now"):
+        runs.train(Open(300, width=2.0), 0, tmp_path, progress=False)
+
+
+@pytest.mark.parametrize("part", ["init", "update"])
+def test_a_run_that_cannot_begin_claims_no_folder(tmp_path, part):
+    def broken(*arguments):
+        raise ValueError("no environment is called 'RepeatPreviosEasy'")
+
+    with pytest.raises(ValueError, match="RepeatPrevios"):
+        runs.train(Walk(), 0, tmp_path / "run", progress=False, learner=Walk().make()._replace(**{part: broken}))
+    same(
+        runs.train(Walk(width=2.0), 1, tmp_path / "run", progress=False), runs.train(Walk(width=2.0), 1, progress=False)
+    )
 
 
 def test_a_learner_of_your_own_takes_the_place_of_make():

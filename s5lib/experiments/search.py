@@ -1,7 +1,6 @@
 """Choosing settings: every method of a family is given the same tries, with a seed that no stored run has."""
 
 import dataclasses
-import json
 import os
 import pathlib
 from typing import Any
@@ -10,7 +9,7 @@ import numpy as np
 
 from s5lib import records, runs
 from s5lib.config import check_choice
-from s5lib.experiments import tunable, tuning
+from s5lib.experiments import tunable
 
 __all__ = ["tune"]
 
@@ -57,7 +56,5 @@ def tune(name: str, out: str | os.PathLike, progress: bool = True) -> dict[str, 
         "chosen": how.tries[int(np.argmax(np.array(scores) >= how.near * max(scores)))],
         "seed": how.seed,
     }
-    path = records.results_folder() / "tuning.json"
-    log = {**(tuning() if path.exists() else {}), name: record}
-    records.write(path, json.dumps(log, indent=1, sort_keys=True) + "\n")
+    records.add_measurement("tuning", name, record)
     return record
