@@ -1,17 +1,27 @@
 """Make .venv from requirements.txt, or leave it when nothing changed. Any Python 3 can run this file: it looks for a suited one.
 
 python3 .ci/bootstrap.py [--latest]     PYTHON=python3.12 overrides the interpreter; CI installs Debian's chromium where it can.
+--latest makes .venv-latest: the same pins, but JAX and what moves with it at their newest, or JAX=0.11.2 at that version.
 """
 
 import hashlib
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 WANTED = [(3, 13), (3, 12), (3, 11)]
+JAX_FAMILY = (
+    "jax",
+    "jaxlib",
+    "flax",
+    "optax",
+    "orbax-checkpoint",
+    "tensorstore",
+)  # move together; free in .venv-latest
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -110,14 +120,27 @@ def browser():
         )
 
 
+def latest(version):
+    """pip's commands for the pins of requirements.txt under another JAX: the newest, or the version given.
+
+    gymnax 1.0.1 declares a cap on JAX that it does not need, so it comes without what it asks for, which is all pinned.
+    """
+    pins = re.findall(r"^[^#\s]\S*", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
+    free = [pin for pin in pins if pin.partition("==")[0] not in JAX_FAMILY]
+    declared = re.search(r'"(jax>=[^"]*)"', (ROOT / "pyproject.toml").read_text()).group(1)
+    wanted = f"jax=={version}" if version else declared
+    apart = [pin for pin in free if pin.startswith("gymnax")]
+    return [
+        ["--upgrade", wanted, "flax", "optax", "orbax-checkpoint", *sorted(set(free) - set(apart))],
+        ["--no-deps", *apart, "-e", "."],
+    ]
+
+
 def main():
     os.chdir(str(ROOT))
     if "--latest" in sys.argv[1:]:
-        install(
-            ROOT / ".venv-latest",
-            [["--upgrade", "jax!=0.10.2,!=0.11.0", "-e", ".[book,digits]", "pytest", "hypothesis"]],
-            stamp_of("latest"),
-        )
+        version = os.environ.get("JAX", "")
+        install(ROOT / ".venv-latest", latest(version), stamp_of("latest", version))
         return
     install(ROOT / ".venv", [["-r", "requirements.txt"], ["--no-deps", "-e", "."]], stamp_of("pinned"))
     browser()
