@@ -59,14 +59,22 @@ def __dir__():
     return __all__
 
 
+# Versions that pyproject.toml excludes, and why: numbers of issues of jax-ml/jax. 0.7.2, 0.11.2 and 0.12.0.1 pass the tests.
+BAD_JAX = {
+    "0.10.2": "returns wrong numbers or crashes on CPU (issues 39103, 39257)",
+    "0.11.0": "crashes or hangs on CPU (issue 39257)",
+    "0.11.1": "takes time quadratic in the length of a scan on CPU (issue 40101)",
+}
+
+
 def _warn_about_jax() -> None:
-    """Say so once when the installed JAX is known to compute wrong numbers on CPU."""
+    """Say so once when the installed JAX is one of those that pip is told to avoid."""
     import jax
 
-    if jax.__version__ in ("0.10.2", "0.11.0"):
+    if jax.__version__ in BAD_JAX:
+        others = ",".join(f"!={version}" for version in BAD_JAX)
         warnings.warn(
-            f"jax {jax.__version__} returns wrong numbers or crashes on CPU (jax-ml/jax issues 39103, 39257); "
-            "install another: pip install 'jax!=0.10.2,!=0.11.0'",
+            f"jax {jax.__version__} {BAD_JAX[jax.__version__]}; install another: pip install 'jax{others}'",
             stacklevel=3,
         )
 

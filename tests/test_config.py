@@ -1,5 +1,8 @@
 """The budget in force and the checks that arguments pass through: what is refused, and that the message helps."""
 
+import pathlib
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +10,8 @@ import pytest
 
 import s5lib
 from s5lib import config
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
 @pytest.mark.parametrize("name", config.BUDGETS)
@@ -105,9 +110,13 @@ def test_an_unknown_public_name_lists_the_known_ones():
 
 
 def test_a_jax_known_to_compute_wrongly_is_warned_about(monkeypatch):
-    monkeypatch.setattr(jax, "__version__", "0.10.2")
-    with pytest.warns(UserWarning, match=r"jax 0.10.2 .*pip install 'jax!=0.10.2"):
-        s5lib._warn_about_jax()
+    for version in s5lib.BAD_JAX:
+        monkeypatch.setattr(jax, "__version__", version)
+        with pytest.warns(UserWarning, match=rf"jax {version} .*pip install 'jax!=0\.10\.2"):
+            s5lib._warn_about_jax()
+    project = (ROOT / "pyproject.toml").read_text()
+    excluded = re.search(r'"jax>=[\d.]+((?:,!=[\d.]+)*)"', project).group(1)
+    assert excluded == "".join(f",!={version}" for version in s5lib.BAD_JAX)
 
 
 def test_this_jax_multiplies_and_adds_the_same_under_jit():

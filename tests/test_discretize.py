@@ -8,10 +8,10 @@ import scipy.linalg
 import scipy.signal
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jax.experimental import enable_x64
 from jax.test_util import check_grads
 
 from s5lib import bilinear, euler, hippo_eig, zoh
+from tests.precision import double_precision
 
 RULES = [zoh, bilinear, euler]
 
@@ -22,7 +22,7 @@ def precision(request):
     if request.param == "float32":
         yield np.float32, np.complex64, 2e-5
     else:
-        with enable_x64():
+        with double_precision():
             yield np.float64, np.complex128, 1e-12
 
 
@@ -176,7 +176,7 @@ def test_zoh_at_exactly_zero(dtype):
 
 @pytest.mark.parametrize("rule", RULES)
 def test_gradients_match_finite_differences(rule):
-    with enable_x64():
+    with double_precision():
         Lambda, B_tilde, step = (jnp.asarray(part) for part in system(P=5))
         Lambda = Lambda.at[0].set(0).at[1].set(1e-7 + 1e-7j)
 
@@ -212,7 +212,7 @@ def test_what_forgets_keeps_forgetting(Lambda, factor):
 @given(states, st.floats(1e-3, 0.5), st.integers(2, 8), st.floats(-3, 3))
 def test_zoh_of_a_held_input_does_not_depend_on_the_number_of_steps(Lambda, step, pieces, u):
     """One long step equals many short ones: this is what lets a model change its sampling rate."""
-    with enable_x64():
+    with double_precision():
         Lambda_, B_tilde = jnp.asarray([Lambda], jnp.complex128), jnp.ones((1, 1))
         (A,), ((B,),) = zoh(Lambda_, B_tilde, step)
         (a,), ((b,),) = zoh(Lambda_, B_tilde, step / pieces)
@@ -224,7 +224,7 @@ def test_zoh_of_a_held_input_does_not_depend_on_the_number_of_steps(Lambda, step
 
 @pytest.mark.parametrize(("rule", "order"), [(zoh, None), (bilinear, 2), (euler, 1)])
 def test_order_without_input(rule, order):
-    with enable_x64():
+    with double_precision():
         Lambda, errors = jnp.array([-0.5 + 6j]), []
         for count in (256, 512):
             Lambda_bar = complex(rule(Lambda, jnp.ones((1, 1)), 1 / count)[0][0])

@@ -14,6 +14,7 @@ from jax import export
 
 from s5lib.scan import METHODS, associative_states, linear_operator, linear_scan, resettable
 from tests.oracles.recurrence import loop, loop_gradient
+from tests.precision import double_precision
 
 every_method = pytest.mark.parametrize("method", METHODS)
 either_direction = pytest.mark.parametrize("reverse", [False, True])
@@ -110,7 +111,7 @@ def test_without_resets_or_initial(method, reverse):
 
 @every_method
 def test_double_precision(method):
-    with jax.experimental.enable_x64():
+    with double_precision():
         decay, inputs, initial, resets, _ = draw("constant, complex", 50, seed=1)
         states = linear_scan(
             jnp.asarray(decay), jnp.asarray(inputs), jnp.asarray(initial), jnp.asarray(resets), method=method

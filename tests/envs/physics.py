@@ -1,11 +1,10 @@
 """What the tests of the cart pole and the pendulum share: our noise given to the original, and runs in double precision."""
 
-import contextlib
-
 import jax
 import numpy as np
 
 from s5lib.envs import make
+from tests.precision import double_precision
 
 from .agreement import SEEDS
 
@@ -45,16 +44,6 @@ def with_noise(name: str, put):
         return theirs.add_noise_to_obs(clean)
 
     return put_noisy
-
-
-@contextlib.contextmanager
-def double_precision():
-    before = jax.config.jax_enable_x64
-    jax.config.update("jax_enable_x64", True)
-    try:
-        yield
-    finally:
-        jax.config.update("jax_enable_x64", before)
 
 
 def free_run(name: str, share_of_random: float, compare) -> int:

@@ -11,8 +11,7 @@ from gymnax.environments import spaces as theirs
 
 from s5lib.envs import spaces as ours
 from s5lib.envs.spaces import MultiDiscrete, Reals, choices, is_box, is_discrete, is_vector
-
-from .physics import double_precision
+from tests.precision import double_precision
 
 KEY = jax.random.key(7)
 BOXES = [
