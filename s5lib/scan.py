@@ -61,6 +61,7 @@ def linear_scan(
     """
     check_choice("method", method, METHODS)
     decay, inputs, initial, flags, varying = _checked(decay, inputs, initial, resets)
+    decay, inputs, initial, flags = vary_together((decay, inputs, initial, flags))
     if reverse and flags is not None:
         flags = _delayed(flags, False, reverse=True)
     return _run(decay, inputs, initial, flags, method=method, varying=varying, reverse=reverse)
@@ -102,6 +103,27 @@ def _full_rank(resets, shape: tuple[int, ...]):
     if resets.shape not in (shape[:1], shape[:2]):
         raise ValueError(f"resets must have shape {shape[:1]} or {shape[:2]}, as inputs; got {resets.shape}")
     return resets.reshape(resets.shape + (1,) * (len(shape) - resets.ndim))
+
+
+def vary_together(operands: Element) -> Element:
+    """Under ``shard_map``, mark arrays as varying over every mesh axis that one of them varies over; elsewhere do nothing.
+
+    A loop's carry must say so from the start, and a gradient of our own would miss what JAX does where arrays meet: this cast's
+    transpose sums over the devices, so that what all of them share, such as parameters, gets its whole gradient.
+    """
+    axes = [_axes(leaf) for leaf in jax.tree.leaves(operands)]
+    common = frozenset().union(*axes)
+    if all(own == common for own in axes):
+        return operands
+    return jax.tree.map(lambda leaf: _vary(leaf, tuple(common - _axes(leaf))), operands)
+
+
+def _axes(array) -> frozenset:
+    return getattr(jax.typeof(array), "vma", frozenset())
+
+
+def _vary(array, axes: tuple):
+    return lax.pcast(array, axes, to="varying") if hasattr(lax, "pcast") else lax.pvary(array, axes)
 
 
 @partial(jax.jit, static_argnames=("method", "varying", "reverse"))

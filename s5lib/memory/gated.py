@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from s5lib.config import check_positive_int, check_real
 from s5lib.memory.base import check_call
+from s5lib.scan import vary_together
 
 __all__ = ["GRU", "LSTM", "PreparedCell"]
 
@@ -86,6 +87,7 @@ def _read(
     update: Update[State], weights: PreparedCell, state: State, x: jax.Array, resets: jax.Array | None
 ) -> tuple[State, jax.Array]:
     """Run one layer over x: the input products of all steps in one matmul, then one product a step."""
+    weights, state, x, resets = vary_together((weights, state, x, resets))
     T, B, H = x.shape
     driven = (x.reshape(T * B, H) @ weights.input_kernel + weights.input_bias).reshape(T, B, -1)
     kernel, bias = weights.recurrent_kernel, weights.recurrent_bias
