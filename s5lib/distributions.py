@@ -66,11 +66,11 @@ class Categorical(struct.PyTreeNode):
 
     def sample(self, key: jax.Array) -> jax.Array:
         """Draw integers, shape (...)."""
-        return jax.random.categorical(key, self.logits)
+        return jax.random.categorical(key, self.logits).astype(jnp.int32)
 
     def mode(self) -> jax.Array:
         """The likeliest choice."""
-        return jnp.argmax(self.logits, -1)
+        return jnp.argmax(self.logits, -1).astype(jnp.int32)
 
     def log_prob(self, action: jax.Array) -> jax.Array:
         """log p(action), shape (...)."""
@@ -139,7 +139,7 @@ class DiagNormal(struct.PyTreeNode):
 
     def sample(self, key: jax.Array) -> jax.Array:
         """Draw floats, shape (..., k); unbounded: the environment clips to its box."""
-        return self.mean + jnp.exp(self.log_std) * jax.random.normal(key, self.mean.shape)
+        return self.mean + jnp.exp(self.log_std) * jax.random.normal(key, self.mean.shape, self.mean.dtype)
 
     def mode(self) -> jax.Array:
         """The mean."""

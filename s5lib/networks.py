@@ -2,6 +2,7 @@
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from s5lib.config import check_shape
@@ -85,7 +86,7 @@ class ActorCritic(nn.Module):
         actor = nn.Dense(acts, kernel_init=small, name="policy")(MLP(self.head, name="actor")(y))
         value = nn.Dense(1, kernel_init=unit, name="value")(MLP(self.head, name="critic")(y))
         continuous = not (hasattr(self.action_space, "nvec") or hasattr(self.action_space, "n"))
-        log_std = self.param("log_std", nn.initializers.zeros, (acts,)) if continuous else None
+        log_std = self.param("log_std", nn.initializers.zeros, (acts,), jnp.float32) if continuous else None
         return carry, from_parameters(self.action_space, actor.reshape(T, B, -1), log_std), value.reshape(T, B)
 
     @nn.nowrap

@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 
 from s5lib.config import check_positive_int
-from s5lib.memory.base import check_call
+from s5lib.memory.base import as_given, check_call
 
 __all__ = ["FeedForward", "MLPBlock"]
 
@@ -67,6 +67,7 @@ class FeedForward(nn.Module):
     ) -> tuple[tuple[()], jax.Array]:
         """Read x (T, B, H); return () and y (T, B, H). Resets change nothing."""
         check_call(self, carry, x, resets)
+        y = x
         for block in self.block:
-            x = block(x)
-        return (), x
+            y = block(y)
+        return (), as_given(y, x)
