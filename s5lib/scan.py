@@ -123,7 +123,9 @@ def vary_together(operands: Element) -> Element:
 
 
 def _axes(array) -> frozenset:
-    return getattr(jax.typeof(array), "vma", frozenset())
+    kind = jax.typeof(array)
+    newer = getattr(kind, "manual_axis_type", None)  # what jax calls it since 0.12
+    return getattr(kind, "vma", frozenset()) if newer is None else newer.varying
 
 
 def _vary(array, axes: tuple):

@@ -113,7 +113,7 @@ def test_any_precision_of_parameters_and_inputs(name, parameters, inputs):
 
 
 # ------------------------------------------------------------------------------------------------------------------- PPO
-def test_with_double_switched_on_an_update_is_the_same():
+def test_with_double_switched_on_an_update_learns_in_single():
     config = ppo.PPOConfig(
         features=8,
         memory_options=(("state_size", 8),),
@@ -132,6 +132,6 @@ def test_with_double_switched_on_an_update_is_the_same():
     expected = run()
     with double():
         found = run()
-    assert dtypes(found[:2]) == dtypes(expected[:2]) and dtypes(found[0]) == dtypes(found[1])
-    for parameter, right in zip(*(jax.tree.leaves(run[1].params) for run in (found, expected)), strict=True):
-        np.testing.assert_allclose(parameter, right, rtol=1e-4, atol=1e-5)
+    assert dtypes(found[0]) == dtypes(found[1])
+    for name in ("params", "opt_state", "carry"):
+        assert dtypes(getattr(found[1], name)) == dtypes(getattr(expected[1], name))

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import PartitionSpec
+from jax.sharding import Mesh, PartitionSpec
 
 from s5lib.memory import KINDS, make_memory
 from s5lib.returns import gae
@@ -77,7 +77,7 @@ def difference(case, mesh):
 
 
 def main():
-    mesh = jax.make_mesh((DEVICES,), ("batch",))
+    mesh = Mesh(np.array(jax.devices()), ("batch",))
     found = {}
     for case in GRADIENTS:
         try:
