@@ -22,16 +22,18 @@ def test_a_memory_and_its_gradient(name):
     x, carry = jax.random.normal(jax.random.key(0), (T, B, H)), memory.initial_carry(B)
     resets = jnp.zeros((T, B), bool).at[1, 0].set(True)
 
-    def run():
-        params = memory.init(jax.random.key(1), carry, x, resets)
-        loss = lambda p, x: jnp.sum(jnp.sin(memory.apply(p, carry, x, resets)[1]))  # noqa: E731
-        return params, memory.apply(params, carry, x, resets), jax.grad(loss, argnums=(0, 1))(params, x)
+    def loss(params, x):
+        end, y = memory.apply(params, carry, x, resets)
+        return jnp.sum(jnp.sin(y)), (end, y)
 
-    expected = run()
+    run = jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)
+    params = jax.jit(memory.init)(jax.random.key(1), carry, x, resets)
+    expected = jax.jit(run)(params, x)
     with jax.disable_jit():
-        close(run(), expected)
+        close(run(params, x), expected)
 
 
+@pytest.mark.slow
 def test_an_update_of_ppo():
     config = ppo.PPOConfig(
         features=4,
