@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from s5lib.config import check_choice, check_positive_int, check_real, check_sequence
 from s5lib.discretize import bilinear, zoh
 from s5lib.hippo import hippo_eig, timescale_init
-from s5lib.scan import METHODS, linear_scan
+from s5lib.scan import METHODS, as_rows, as_sequences, linear_scan
 
 __all__ = ["S5SSM", "PreparedSSM", "S5Block", "S5Stack"]
 
@@ -144,20 +144,20 @@ class S5SSM(nn.Module):
             TypeError, ValueError: shapes or dtypes that do not fit; the message names the argument.
         """
         _check_call(self, carry, x, resets)
-        T, B, H = x.shape
+        T, B, _ = x.shape
         P = self.state_size // 2
         Lambda_bar, B_stacked, C_stacked = self.prepare() if prepared is None else prepared
-        tokens = x.reshape(T * B, H)
-        driven = (tokens @ B_stacked).reshape(T, B, 2 * P)
+        tokens = as_rows(x)
+        driven = as_sequences(tokens @ B_stacked, B)
         inputs = jax.lax.complex(driven[..., :P], driven[..., P:])
         if T == 1:
             previous = carry if resets is None else jnp.where(resets[0][:, None], 0, carry)
             states = (Lambda_bar * previous + inputs[0])[None]
         else:
             states = linear_scan(Lambda_bar, inputs, carry, resets, method=self.scan_method)
-        stacked = jnp.concatenate([states.real, states.imag], axis=-1).reshape(T * B, 2 * P)
+        stacked = as_rows(jnp.concatenate([states.real, states.imag], axis=-1))
         y = stacked @ C_stacked + self.D * tokens
-        return states[-1].astype(jnp.result_type(carry, jnp.complex64)), y.reshape(T, B, H).astype(x.dtype)
+        return states[-1].astype(jnp.result_type(carry, jnp.complex64)), as_sequences(y, B).astype(x.dtype)
 
 
 def _join(real: jax.Array, imag: jax.Array) -> jax.Array:
@@ -240,7 +240,7 @@ class S5Block(nn.Module):
         """As ``S5SSM.__call__``."""
         _check_call(self.ssm, carry, x, resets)
         carry, z = self.ssm(carry, x if self.norm == "none" else self.normalise(x), resets, prepared)
-        return carry, x + self._activate(z.reshape(-1, z.shape[-1])).reshape(x.shape).astype(x.dtype)
+        return carry, x + as_sequences(self._activate(as_rows(z)), x.shape[1]).astype(x.dtype)
 
     def _activate(self, z: jax.Array) -> jax.Array:
         activated = jax.nn.gelu(z)

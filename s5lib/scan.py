@@ -97,6 +97,20 @@ def _checked(decay, inputs, initial, resets):
     return decay.astype(dtype), inputs.astype(dtype), initial.astype(dtype), _full_rank(resets, inputs.shape), varying
 
 
+def as_rows(x: jax.Array) -> jax.Array:
+    """All steps of all sequences, (T, B, H), below one another, (B T, H), for one matrix product.
+
+    Sequence after sequence, so that a batch split over devices stays split; the other order would gather it. With both axes kept
+    a CPU takes 1.2 to 1.8 times as long for the gradient.
+    """
+    return x.swapaxes(0, 1).reshape(-1, x.shape[-1])
+
+
+def as_sequences(rows: jax.Array, batch_size: int) -> jax.Array:
+    """What ``as_rows`` made (B T, H), time first again, (T, B, H)."""
+    return rows.reshape(batch_size, -1, rows.shape[-1]).swapaxes(0, 1)
+
+
 def _full_rank(resets, shape: tuple[int, ...]):
     """Check resets against inputs of ``shape`` = (T, *S) and append axes of size 1 up to its rank; None stays None."""
     if resets is None:

@@ -12,9 +12,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from s5lib.memory import KINDS, make_memory
+from s5lib.envs import spaces
+from s5lib.memory import MEMORIES, make_memory
+from s5lib.networks import ActorCritic
 from s5lib.returns import gae
 from s5lib.scan import METHODS, linear_scan, vary_together
 
@@ -26,7 +28,7 @@ SCANS = [
     for decay in ("constant", "varying")
     for ends in ("bare", "resets and initial")
 ]
-GRADIENTS = [*(kind.name for kind in KINDS), *SCANS, "gae"]
+GRADIENTS = [*MEMORIES, *SCANS, "gae"]
 SPLIT, WHOLE = PartitionSpec(None, "batch"), PartitionSpec()
 
 
@@ -76,14 +78,33 @@ def difference(case, mesh):
     return max(float(jnp.abs(a - b).max() / jnp.abs(b).max()) for a, b in zip(found, expected, strict=True))
 
 
+def exchanges(name, mesh):
+    """How often a network's gradient, with sequences split over the devices, gathers or moves what they hold."""
+    network = ActorCritic(spaces.Discrete(3), make_memory(name, H, **OPTIONS.get(name, {})), encoder=(H,), head=(H,))
+    arguments = network.initial_carry(B), jnp.ones((T, B, 5)), jnp.zeros((T, B), bool)
+    params = jax.jit(network.init)(jax.random.key(0), *arguments)
+
+    def loss(params, carry, obs, resets):
+        _, policy, value = network.apply(params, carry, obs, resets)
+        return policy.entropy().mean() + jnp.square(value).mean()
+
+    whole, split, carried = (NamedSharding(mesh, spec) for spec in (WHOLE, SPLIT, PartitionSpec("batch")))
+    shardings = whole, jax.tree.map(lambda _: carried, arguments[0]), split, split
+    text = jax.jit(jax.grad(loss), in_shardings=shardings).lower(params, *arguments).compile().as_text()
+    assert "all-reduce" in text  # the gradients are summed: it is split
+    return sum(text.count(f" {what}(") for what in ("all-gather", "all-to-all", "collective-permute"))
+
+
 def main():
     mesh = Mesh(np.array(jax.devices()), ("batch",))
     found = {}
-    for case in GRADIENTS:
-        try:
-            found[case] = difference(case, mesh)
-        except Exception as error:
-            found[case] = repr(error)
+    for measure, cases in ((difference, GRADIENTS), (exchanges, MEMORIES)):
+        for case in cases:
+            try:
+                answer = measure(case, mesh)
+            except Exception as error:
+                answer = repr(error)
+            found[f"{measure.__name__} {case}"] = answer
     print(json.dumps(found))
 
 
@@ -103,7 +124,13 @@ def found():
 @pytest.mark.parametrize("case", GRADIENTS)
 def test_gradients_of_split_sequences_are_those_of_one_device(case, found):
     """Of parameters that every device has too: under ``shard_map`` JAX sums those over the devices by itself."""
-    assert isinstance(found[case], float) and found[case] < 1e-5, found[case]
+    answer = found[f"difference {case}"]
+    assert isinstance(answer, float) and answer < 1e-5, answer
+
+
+@pytest.mark.parametrize("name", MEMORIES)
+def test_a_network_whose_sequences_are_split_exchanges_nothing_but_sums(name, found):
+    assert found[f"exchanges {name}"] == 0
 
 
 def test_on_one_device_nothing_is_cast():

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from s5lib.config import check_positive_int, check_real
 from s5lib.memory.base import as_given, check_call
-from s5lib.scan import vary_together
+from s5lib.scan import as_rows, as_sequences, vary_together
 
 __all__ = ["GRU", "LSTM", "PreparedCell"]
 
@@ -93,8 +93,8 @@ def _read(
     weights, state, x, resets = vary_together((weights, state, x, resets))
     dtype = jnp.result_type(*jax.tree.leaves((weights, state, x)))
     weights, state, x = jax.tree.map(lambda a: a.astype(dtype), (weights, state, x))
-    T, B, H = x.shape
-    driven = (x.reshape(T * B, H) @ weights.input_kernel + weights.input_bias).reshape(T, B, -1)
+    T, B, _ = x.shape
+    driven = as_sequences(as_rows(x) @ weights.input_kernel + weights.input_bias, B)
     kernel, bias = weights.recurrent_kernel, weights.recurrent_bias
     transposed = jax.lax.optimization_barrier(jax.lax.stop_gradient(kernel).T)  # or XLA moves it back into the loop
 
