@@ -4,7 +4,10 @@ from typing import Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
+
+from s5lib.config import check_shape, is_concrete
 
 __all__ = [
     "ActionSpace",
@@ -53,7 +56,7 @@ class Categorical(struct.PyTreeNode):
     """One of n choices, ``p = softmax(logits)``.
 
     Attributes:
-        logits: (..., n), any real numbers.
+        logits: (..., n), any real numbers; -inf forbids a choice, as long as another is left.
 
     Example:
         >>> fair = Categorical(jnp.zeros(4))
@@ -66,21 +69,32 @@ class Categorical(struct.PyTreeNode):
 
     def sample(self, key: jax.Array) -> jax.Array:
         """Draw integers, shape (...)."""
-        return jax.random.categorical(key, self.logits)
+        return jax.random.categorical(key, self.logits).astype(jnp.int32)
 
     def mode(self) -> jax.Array:
         """The likeliest choice."""
-        return jnp.argmax(self.logits, -1)
+        return jnp.argmax(self.logits, -1).astype(jnp.int32)
 
     def log_prob(self, action: jax.Array) -> jax.Array:
-        """log p(action), shape (...)."""
-        chosen = jnp.take_along_axis(self.logits, action[..., None], -1)[..., 0]
-        return chosen - jax.nn.logsumexp(self.logits, -1)
+        """log p(action), shape (...), of integers from 0 to n - 1.
+
+        Raises:
+            TypeError, ValueError: actions that are none. While ``jit`` traces them, one out of range has log p = -inf instead.
+        """
+        n = self.logits.shape[-1]
+        if not jnp.issubdtype(action.dtype, jnp.integer):
+            raise TypeError(f"action must hold integers; got dtype {action.dtype}")
+        check_shape("action", action, self.logits.shape[:-1])
+        known = (action >= 0) & (action < n)
+        if is_concrete(known) and not known.all():
+            raise ValueError(f"action must lie in 0 to {n - 1}; got {np.asarray(action)[~np.asarray(known)][0]}")
+        chosen = jnp.take_along_axis(self.logits, action[..., None], -1, mode="clip")[..., 0]
+        return jnp.where(known, chosen - jax.nn.logsumexp(self.logits, -1), -jnp.inf)
 
     def entropy(self) -> jax.Array:
         """``-sum p log p`` in nats, shape (...)."""
         log_p = jax.nn.log_softmax(self.logits)
-        return -jnp.sum(jnp.exp(log_p) * log_p, -1)
+        return -jnp.sum(jnp.exp(log_p) * jnp.where(log_p == -jnp.inf, 0, log_p), -1)  # p log p goes to 0 with p
 
 
 class MultiCategorical(struct.PyTreeNode):
@@ -113,7 +127,8 @@ class MultiCategorical(struct.PyTreeNode):
         return jnp.stack([part.mode() for part in self._parts()], -1)
 
     def log_prob(self, action: jax.Array) -> jax.Array:
-        """The sum of the choices' log probabilities, shape (...)."""
+        """The sum of the choices' log probabilities, shape (...); what is refused, as for ``Categorical``."""
+        check_shape("action", action, (*self.logits.shape[:-1], len(self.nvec)))
         return sum(part.log_prob(action[..., i]) for i, part in enumerate(self._parts()))  # type: ignore[return-value]
 
     def entropy(self) -> jax.Array:
@@ -139,14 +154,15 @@ class DiagNormal(struct.PyTreeNode):
 
     def sample(self, key: jax.Array) -> jax.Array:
         """Draw floats, shape (..., k); unbounded: the environment clips to its box."""
-        return self.mean + jnp.exp(self.log_std) * jax.random.normal(key, self.mean.shape)
+        return self.mean + jnp.exp(self.log_std) * jax.random.normal(key, self.mean.shape, self.mean.dtype)
 
     def mode(self) -> jax.Array:
         """The mean."""
         return self.mean
 
     def log_prob(self, action: jax.Array) -> jax.Array:
-        """The log density, summed over the k numbers, shape (...)."""
+        """The log density, summed over the k numbers, shape (...); a ValueError for actions of another shape than the mean."""
+        check_shape("action", action, self.mean.shape)
         z = (action - self.mean) * jnp.exp(-self.log_std)
         return jnp.sum(-0.5 * z**2 - self.log_std - 0.5 * jnp.log(2 * jnp.pi), -1)
 
@@ -188,12 +204,23 @@ def from_parameters(space: ActionSpace, parameters: jax.Array, log_std: jax.Arra
         log_std: (k,), for a Box only.
     Returns:
         A Categorical, MultiCategorical or DiagNormal.
+    Raises:
+        ValueError: another number of parameters than the space asks for, or of log_std than a Box does.
     Example:
         >>> from s5lib.envs import make
         >>> type(from_parameters(make("RepeatFirstEasy").action_space(None), jnp.zeros((7, 4)))).__name__
         'Categorical'
 
     """
+    count = parameter_count(space)
+    if parameters.shape[-1:] != (count,):
+        raise ValueError(f"parameters must have shape (..., {count}) for {space}; got {parameters.shape}")
     if hasattr(space, "nvec"):
         return MultiCategorical(parameters, tuple(space.nvec))
-    return Categorical(parameters) if log_std is None else DiagNormal(parameters, log_std)
+    if hasattr(space, "n"):
+        return Categorical(parameters)
+    if log_std is None or log_std.shape != (count,):
+        raise ValueError(
+            f"log_std must have shape ({count},) for {space}; got {None if log_std is None else log_std.shape}"
+        )
+    return DiagNormal(parameters, log_std)

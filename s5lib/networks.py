@@ -2,11 +2,13 @@
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from s5lib.config import check_shape
 from s5lib.distributions import ActionSpace, Distribution, from_parameters, parameter_count
 from s5lib.memory import Carry, Memory, Prepared
+from s5lib.scan import as_rows, as_sequences
 
 __all__ = ["MLP", "ActorCritic"]
 
@@ -75,18 +77,22 @@ class ActorCritic(nn.Module):
             ValueError, TypeError: shapes or dtypes that do not fit.
         """
         check_shape("obs", obs, ("T", "B", "O"))
-        T, B = obs.shape[:2]
-        tokens = MLP(self.encoder, name="encoder")(obs.reshape(T * B, -1))
+        B = obs.shape[1]
+        tokens = MLP(self.encoder, name="encoder")(as_rows(obs))
         tokens = nn.Dense(self.memory.features, name="embed")(tokens)
-        carry, y = self.memory(carry, tokens.reshape(T, B, -1), resets, prepared)
-        y = y.reshape(T * B, -1)
+        carry, y = self.memory(carry, as_sequences(tokens, B), resets, prepared)
+        y = as_rows(y)
         small, unit = nn.initializers.orthogonal(0.01), nn.initializers.orthogonal(1.0)
         acts = parameter_count(self.action_space)
         actor = nn.Dense(acts, kernel_init=small, name="policy")(MLP(self.head, name="actor")(y))
         value = nn.Dense(1, kernel_init=unit, name="value")(MLP(self.head, name="critic")(y))
         continuous = not (hasattr(self.action_space, "nvec") or hasattr(self.action_space, "n"))
-        log_std = self.param("log_std", nn.initializers.zeros, (acts,)) if continuous else None
-        return carry, from_parameters(self.action_space, actor.reshape(T, B, -1), log_std), value.reshape(T, B)
+        log_std = self.param("log_std", nn.initializers.zeros, (acts,), jnp.float32) if continuous else None
+        return (
+            carry,
+            from_parameters(self.action_space, as_sequences(actor, B), log_std),
+            as_sequences(value, B)[..., 0],
+        )
 
     @nn.nowrap
     def initial_carry(self, batch_size: int) -> Carry:

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from s5lib.config import check_choice, check_positive_int, check_real, check_sequence
 from s5lib.discretize import bilinear, zoh
 from s5lib.hippo import hippo_eig, timescale_init
-from s5lib.scan import METHODS, linear_scan
+from s5lib.scan import METHODS, as_rows, as_sequences, linear_scan
 
 __all__ = ["S5SSM", "PreparedSSM", "S5Block", "S5Stack"]
 
@@ -97,18 +97,18 @@ class S5SSM(nn.Module):
         P = len(Lambda)
 
         def input_init(key):  # V^* B with a real B
-            B = jax.random.normal(key, (N, H)) / H**0.5
+            B = jax.random.normal(key, (N, H), jnp.float32) / H**0.5
             return _split(jnp.asarray(V.conj().T, jnp.complex64) @ B)
 
         def output_init(key):  # C V with a complex C
-            C = jax.random.normal(key, (H, N, 2)) * (0.5 / N) ** 0.5
-            return _split(jax.lax.complex(C[..., 0], C[..., 1]) @ jnp.asarray(V, jnp.complex64))
+            C = jax.random.normal(key, (H, N, 2), jnp.float32) * (0.5 / N) ** 0.5
+            return _split(_join(C[..., 0], C[..., 1]) @ jnp.asarray(V, jnp.complex64))
 
         self.Lambda_re = self.param("Lambda_re", lambda _: jnp.asarray(Lambda.real, jnp.float32))
         self.Lambda_im = self.param("Lambda_im", lambda _: jnp.asarray(Lambda.imag, jnp.float32))
         self.B_tilde = self.param("B_tilde", input_init)
         self.C_tilde = self.param("C_tilde", output_init)
-        self.D = self.param("D", nn.initializers.normal(1.0), (H,))
+        self.D = self.param("D", nn.initializers.normal(1.0), (H,), jnp.float32)
         self.log_step = self.param("log_step", timescale_init, (P,), self.step_min, self.step_max)
 
     @nn.nowrap
@@ -119,8 +119,8 @@ class S5SSM(nn.Module):
     def prepare(self) -> PreparedSSM:
         """Discretise once, to be reused over many calls; a loss never passes the result, so gradients flow."""
         Lambda_re = jnp.minimum(self.Lambda_re, CLIP) if self.clip_eigs else self.Lambda_re
-        Lambda = jax.lax.complex(Lambda_re, self.Lambda_im)
-        B_tilde = jax.lax.complex(self.B_tilde[..., 0], self.B_tilde[..., 1])
+        Lambda = _join(Lambda_re, self.Lambda_im)
+        B_tilde = _join(self.B_tilde[..., 0], self.B_tilde[..., 1])
         step = self.step_scale * jnp.exp(self.log_step)
         Lambda_bar, B_bar = DISCRETIZATIONS[self.discretization](Lambda, B_tilde, step)
         C_re, C_im = self.C_tilde[..., 0].T, self.C_tilde[..., 1].T
@@ -139,25 +139,31 @@ class S5SSM(nn.Module):
             resets: (T, B) bool, True where x[t] opens an episode; None stands for no reset.
             prepared: what ``prepare`` returned for the same parameters, or None.
         Returns:
-            carry (B, P) after the last step, and y (T, B, H).
+            carry (B, P) after the last step, and y (T, B, H), each in the dtype of what it takes the place of.
         Raises:
             TypeError, ValueError: shapes or dtypes that do not fit; the message names the argument.
         """
         _check_call(self, carry, x, resets)
-        T, B, H = x.shape
+        T, B, _ = x.shape
         P = self.state_size // 2
         Lambda_bar, B_stacked, C_stacked = self.prepare() if prepared is None else prepared
-        tokens = x.reshape(T * B, H)
-        driven = (tokens @ B_stacked).reshape(T, B, 2 * P)
+        tokens = as_rows(x)
+        driven = as_sequences(tokens @ B_stacked, B)
         inputs = jax.lax.complex(driven[..., :P], driven[..., P:])
         if T == 1:
             previous = carry if resets is None else jnp.where(resets[0][:, None], 0, carry)
             states = (Lambda_bar * previous + inputs[0])[None]
         else:
             states = linear_scan(Lambda_bar, inputs, carry, resets, method=self.scan_method)
-        stacked = jnp.concatenate([states.real, states.imag], axis=-1).reshape(T * B, 2 * P)
+        stacked = as_rows(jnp.concatenate([states.real, states.imag], axis=-1))
         y = stacked @ C_stacked + self.D * tokens
-        return states[-1], y.reshape(T, B, H)
+        return states[-1].astype(jnp.result_type(carry, jnp.complex64)), as_sequences(y, B).astype(x.dtype)
+
+
+def _join(real: jax.Array, imag: jax.Array) -> jax.Array:
+    """Real and imaginary part to complex; from half precision to that of single, for there is none of halves."""
+    dtype = jnp.result_type(real, imag, jnp.float32)
+    return jax.lax.complex(real.astype(dtype), imag.astype(dtype))
 
 
 def _split(z: jax.Array) -> jax.Array:
@@ -234,7 +240,7 @@ class S5Block(nn.Module):
         """As ``S5SSM.__call__``."""
         _check_call(self.ssm, carry, x, resets)
         carry, z = self.ssm(carry, x if self.norm == "none" else self.normalise(x), resets, prepared)
-        return carry, x + self._activate(z.reshape(-1, z.shape[-1])).reshape(x.shape)
+        return carry, x + as_sequences(self._activate(as_rows(z)), x.shape[1]).astype(x.dtype)
 
     def _activate(self, z: jax.Array) -> jax.Array:
         activated = jax.nn.gelu(z)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from s5lib.config import check_positive_int
-from s5lib.memory.base import check_call
+from s5lib.memory.base import as_given, check_call
 from s5lib.memory.feedforward import MLPBlock
 
 __all__ = ["KeyValueCache", "Transformer"]
@@ -157,7 +157,7 @@ class Transformer(nn.Module):
     def initial_carry(self, batch_size: int) -> KeyValueCache:
         """The state before an episode: an empty cache."""
         B = check_positive_int("batch_size", batch_size)
-        empty = (jnp.zeros((B, self.window, self.features)),) * self.layers
+        empty = (jnp.zeros((B, self.window, self.features), jnp.float32),) * self.layers
         return KeyValueCache(empty, empty, jnp.zeros((B, self.window), bool))
 
     def prepare(self) -> tuple[()]:
@@ -171,16 +171,16 @@ class Transformer(nn.Module):
         check_call(self, carry, x, resets)
         T, B, _ = x.shape
         flags = jnp.zeros((B, T), bool) if resets is None else resets.T
-        episode = jnp.pad(jnp.cumsum(flags, axis=1), ((0, 0), (self.window, 0)))
+        episode = jnp.pad(jnp.cumsum(flags, axis=1, dtype=jnp.int32), ((0, 0), (self.window, 0)))
         valid = jnp.concatenate([carry.valid, jnp.ones((B, T), bool)], axis=1)
         moments = _Moments(episode, valid, (valid & (episode == episode[:, -1:]))[:, -self.window :])
-        x = x.transpose(1, 0, 2)
-        bad = ~(jnp.abs(x) < LARGE).all(-1)
-        x = jnp.where(bad[..., None], 0, x)
+        stream = x.astype(jnp.result_type(x, jnp.float32)).transpose(1, 0, 2)
+        bad = ~(jnp.abs(stream) < LARGE).all(-1)
+        stream = jnp.where(bad[..., None], 0, stream)
         all_keys, all_values = [], []
         for block, keys, values in zip(self.block, carry.keys, carry.values, strict=True):
-            x, bad, keys, values = block(x, bad, keys, values, moments)
+            stream, bad, keys, values = block(stream, bad, keys, values, moments)
             all_keys.append(keys)
             all_values.append(values)
-        y = jnp.where(bad[..., None], jnp.nan, self.norm(x)).transpose(1, 0, 2)
-        return KeyValueCache(tuple(all_keys), tuple(all_values), moments.keep), y
+        y = jnp.where(bad[..., None], jnp.nan, self.norm(stream)).transpose(1, 0, 2)
+        return as_given((KeyValueCache(tuple(all_keys), tuple(all_values), moments.keep), y), (carry, x))

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from s5lib.config import check_sequence
 
-__all__ = ["Carry", "Memory", "Params", "Prepared", "check_call", "count_parameters"]
+__all__ = ["Carry", "Memory", "Params", "Prepared", "as_given", "check_call", "count_parameters"]
 
 Carry: TypeAlias = Any  # a memory's own pytree of arrays, the batch first in every leaf; () where nothing is carried
 Prepared: TypeAlias = (
@@ -30,6 +30,7 @@ class Memory(Protocol):
     - ``memory.apply(params, method="prepare")`` works out once what many calls share, and changes no number. A loss never
       passes it, so that gradients flow.
     - Sequences of a batch know nothing of each other.
+    - y has the dtype of x, and the carry keeps its own, whatever that of the parameters; an initial carry has single precision.
 
     Attributes:
         features: H, width of input and output.
@@ -87,6 +88,21 @@ def check_call(memory: Memory, carry: Carry, x: jax.Array, resets: jax.Array | N
             raise ValueError(
                 f"carry must have shapes as initial_carry({x.shape[1]}): {want.shape}; got {jnp.shape(got)}"
             )
+
+
+def as_given(found: Any, given: Any) -> Any:
+    """Cast what a memory found to the dtypes of what it was given: the carry to the carry's, y to x's.
+
+    Args:
+        found: any pytree of arrays.
+        given: one of the same structure.
+    Returns:
+        What was found.
+    Example:
+        >>> as_given(jnp.ones(2), jnp.ones((), jnp.bfloat16)).dtype.name
+        'bfloat16'
+    """
+    return jax.tree.map(lambda new, old: new.astype(old.dtype), found, given)
 
 
 def count_parameters(params: Any) -> int:

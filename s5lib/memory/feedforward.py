@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 
 from s5lib.config import check_positive_int
-from s5lib.memory.base import check_call
+from s5lib.memory.base import as_given, check_call
 
 __all__ = ["FeedForward", "MLPBlock"]
 
@@ -14,7 +14,7 @@ EXPANSION = 4  # an MLP's hidden layer is this many times as wide as the stream
 
 
 class MLPBlock(nn.Module):
-    """``x + W2 gelu(W1 norm(x))``, step by step; x (..., H)."""
+    """``x + W2 gelu(W1 norm(x))``, step by step; x (B, ..., H), the batch first, that one split over devices stays split."""
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -67,6 +67,7 @@ class FeedForward(nn.Module):
     ) -> tuple[tuple[()], jax.Array]:
         """Read x (T, B, H); return () and y (T, B, H). Resets change nothing."""
         check_call(self, carry, x, resets)
+        y = x.swapaxes(0, 1)
         for block in self.block:
-            x = block(x)
-        return (), x
+            y = block(y)
+        return (), as_given(y.swapaxes(0, 1), x)

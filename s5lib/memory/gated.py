@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from s5lib.config import check_positive_int, check_real
-from s5lib.memory.base import check_call
+from s5lib.memory.base import as_given, check_call
+from s5lib.scan import as_rows, as_sequences, vary_together
 
 __all__ = ["GRU", "LSTM", "PreparedCell"]
 
@@ -45,9 +46,9 @@ class _Gate(nn.Module):
     @nn.compact
     def __call__(self) -> tuple[jax.Array, jax.Array]:
         H = self.features
-        kernel = self.param("kernel", self.kernel_init, (H, H))
-        return kernel, jnp.zeros(H) if self.bias is None else self.param(
-            "bias", nn.initializers.constant(self.bias), (H,)
+        kernel = self.param("kernel", self.kernel_init, (H, H), jnp.float32)
+        return kernel, jnp.zeros(H, kernel.dtype) if self.bias is None else self.param(
+            "bias", nn.initializers.constant(self.bias), (H,), jnp.float32
         )
 
 
@@ -85,9 +86,15 @@ _product.defvjp(
 def _read(
     update: Update[State], weights: PreparedCell, state: State, x: jax.Array, resets: jax.Array | None
 ) -> tuple[State, jax.Array]:
-    """Run one layer over x: the input products of all steps in one matmul, then one product a step."""
-    T, B, H = x.shape
-    driven = (x.reshape(T * B, H) @ weights.input_kernel + weights.input_bias).reshape(T, B, -1)
+    """Run one layer over x: the input products of all steps in one matmul, then one product a step.
+
+    All is computed in one dtype, the widest of weights, state and input.
+    """
+    weights, state, x, resets = vary_together((weights, state, x, resets))
+    dtype = jnp.result_type(*jax.tree.leaves((weights, state, x)))
+    weights, state, x = jax.tree.map(lambda a: a.astype(dtype), (weights, state, x))
+    T, B, _ = x.shape
+    driven = as_sequences(as_rows(x) @ weights.input_kernel + weights.input_bias, B)
     kernel, bias = weights.recurrent_kernel, weights.recurrent_bias
     transposed = jax.lax.optimization_barrier(jax.lax.stop_gradient(kernel).T)  # or XLA moves it back into the loop
 
@@ -150,17 +157,17 @@ class _Recurrent(nn.Module):
     ) -> tuple[tuple[State, ...], jax.Array]:
         check_call(self, carry, x, resets)
         weights = self.prepare() if prepared is None else prepared
-        ends = []
+        ends, stream = [], x
         for index in range(self.layers):
-            read = self.norm[index](x) if self.residual else x
+            read = self.norm[index](stream) if self.residual else stream
             end, y = _read(update, weights[index], carry[index], read, resets)
-            x = x + y if self.residual else y
+            stream = stream + y if self.residual else y
             ends.append(end)
-        return tuple(ends), x
+        return as_given((tuple(ends), stream), (carry, x))
 
     @nn.nowrap
     def _zeros(self, batch_size: int) -> jax.Array:
-        return jnp.zeros((check_positive_int("batch_size", batch_size), self.features))
+        return jnp.zeros((check_positive_int("batch_size", batch_size), self.features), jnp.float32)
 
 
 class GRU(_Recurrent):
