@@ -15,6 +15,7 @@ import numpy as np
 from s5lib.config import check_positive_int
 from s5lib.envs import vectorize
 from s5lib.envs.base import AnyEnv, EnvState, Info, Start, Step, horizon_of
+from s5lib.envs.trials import trials_of
 from s5lib.envs.vector import beside
 from s5lib.memory import Carry, Params, Prepared
 
@@ -251,7 +252,8 @@ def _roll(
         return seen, state, info
 
     zeros = jnp.zeros(game.size)
-    trial_returns = jnp.zeros((game.size, getattr(_open(game.env), "trials", None) or 0))
+    trials = trials_of(_open(game.env))
+    trial_returns = jnp.zeros((game.size, trials.trials or 0 if trials else 0))
     now = _Now(jnp.int32(0), obs, state, carry, jnp.ones(game.size, bool), zeros, zeros, trial_returns, ())
     keep, kept = game.keep, None
     if keep is not None:

@@ -30,10 +30,14 @@ __all__ = [
     "Start",
     "Step",
     "Transition",
+    "advance",
+    "begin",
     "check_action",
     "check_action_box",
+    "check_interface",
     "check_vectors",
     "horizon_of",
+    "is_cut",
     "one_hots",
 ]
 
@@ -130,6 +134,73 @@ def check_action(space: Space, action: Action, batch: tuple[int, ...] = ()) -> j
     return jnp.clip(jnp.asarray(given).astype(space.dtype), low, high)
 
 
+_INTERFACE = ("reset_env", "step_env", "is_truncated", "observation_space", "action_space", "default_params")
+_OURS = {"LogWrapper": "EpisodeStatistics does the same", "GymnaxToBraxWrapper": "wrap what is inside it"}
+
+
+def check_interface(env: AnyEnv) -> None:
+    """Refuse an environment that lacks part of gymnax's interface, or whose ``reset`` and ``step`` do more than it tells below.
+
+    All of this library goes by ``reset_env`` and ``step_env``. gymnax's wrappers change ``reset`` and ``step``, and pass on those
+    two of the environment inside as they are: what such a wrapper does would be left out in silence.
+    """
+    kind = type(env).__name__
+    missing = [name for name in _INTERFACE if not hasattr(env, name)]
+    if missing:
+        raise ValueError(f"env must have gymnax's interface; {kind} has no {' and no '.join(missing)}")
+    changed = [name for name in ("reset", "step") if hasattr(env, name) and not _stands_on(env, name, f"{name}_env")]
+    if changed:
+        owner = type(getattr(getattr(env, changed[0]), "__self__", env)).__name__
+        raise ValueError(
+            f"env must do all it does in reset_env and step_env, which wrappers and vectorize call; {owner} changes "
+            f"{' and '.join(changed)} alone. "
+            + _OURS.get(owner, "Let it define reset_env and step_env instead, as a subclass of s5lib.envs.Wrapper does")
+        )
+
+
+def _stands_on(env: AnyEnv, above: str, below: str) -> bool:
+    """Whether a method is the same object's as the one it is built on, and no newer than that where it is an override."""
+    owners = [getattr(getattr(env, name), "__self__", env) for name in (above, below)]
+    kinds = type(owners[0]).__mro__
+    first, *others = [i for i, kind in enumerate(kinds) if above in vars(kind)] or [len(kinds)]
+    start = next((i for i, kind in enumerate(kinds) if below in vars(kind)), len(kinds))
+    return owners[0] is owners[1] and (start <= first or not others)
+
+
+def begin(env: AnyEnv, key: jax.Array, params: EnvParams) -> Start:
+    """Start an episode of anyone's environment: ``reset_env``, with numbers as arrays whose types are settled."""
+    return _settled(env.reset_env(key, params))
+
+
+def advance(env: AnyEnv, key: jax.Array, state: EnvState, action: Action, params: EnvParams) -> Transition:
+    """Step anyone's environment and begin nothing anew: ``step_env``, with the reward as float32 and the flag as bool.
+
+    It may pay any real number, and flag with any: not 0 is True. A TypeError names what else it gives.
+    """
+    obs, state, reward, terminated, info = env.step_env(key, state, action, params)
+    reward, terminated = _number(env, "reward", reward, float), _number(env, "terminated", terminated, bool)
+    return *_settled((obs, state)), reward, terminated, info
+
+
+def is_cut(env: AnyEnv, state: EnvState, params: EnvParams) -> jax.Array:
+    """Ask anyone's environment whether a time limit cut the episode at this state: ``is_truncated``, as bool."""
+    return _number(env, "truncated", env.is_truncated(state, params), bool)
+
+
+def _number(env: AnyEnv, name: str, value: ArrayLike, kind: type) -> jax.Array:
+    number = jnp.asarray(value)
+    if number.shape != () or not any(jnp.issubdtype(number.dtype, of) for of in (jnp.bool_, jnp.integer, jnp.floating)):
+        raise TypeError(
+            f"{name} must be one real number; {type(env).__name__} gives {number.dtype} of shape {number.shape}"
+        )
+    return number.astype(jnp.float32 if kind is float else kind)
+
+
+def _settled(tree: Any) -> Any:
+    """Plain numbers and weakly typed arrays would change their type with the first step, and all be compiled twice."""
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.asarray(leaf).dtype), tree)
+
+
 def horizon_of(env: AnyEnv) -> int:
     """Return the steps of the longest episode, by ``horizon`` or gymnax's ``max_steps_in_episode``; a ValueError without either."""
     params = getattr(env, "default_params", None)
@@ -208,7 +279,7 @@ class Environment:
     @partial(jax.jit, static_argnames="self")
     def reset(self, key: jax.Array, params: EnvParams | None = None) -> Start:
         """Begin an episode."""
-        return self.reset_env(key, self.default_params if params is None else params)
+        return begin(self, key, self.default_params if params is None else params)
 
     def step(self, key: jax.Array, state: EnvState, action: Action, params: EnvParams | None = None) -> Step:
         """Step, and begin the next episode where this one ends."""
@@ -218,11 +289,11 @@ class Environment:
     @partial(jax.jit, static_argnames="self")
     def _step(self, key: jax.Array, state: EnvState, action: jax.Array, params: EnvParams) -> Step:
         key_step, key_reset = jax.random.split(key)
-        last_obs, last_state, reward, terminated, info = self.step_env(key_step, state, action, params)
-        truncated = self.is_truncated(last_state, params)
+        last_obs, last_state, reward, terminated, info = advance(self, key_step, state, action, params)
+        truncated = is_cut(self, last_state, params)
         over = terminated | truncated
         obs, state = jax.tree.map(
-            lambda new, old: jax.lax.select(over, new, old), self.reset_env(key_reset, params), (last_obs, last_state)
+            lambda new, old: jax.lax.select(over, new, old), begin(self, key_reset, params), (last_obs, last_state)
         )
         info = {**info, "terminated": terminated, "truncated": truncated, "final_observation": last_obs}
         return obs, state, reward, terminated, truncated, info

@@ -18,9 +18,13 @@ from s5lib.envs.base import (
     EnvState,
     Start,
     Transition,
+    advance,
+    begin,
     check_action_box,
+    check_interface,
     check_vectors,
     horizon_of,
+    is_cut,
     one_hots,
 )
 from s5lib.envs.spaces import Space
@@ -79,9 +83,14 @@ class Wrapper(Environment):
 
     Args:
         env: any environment with gymnax's interface.
+    Raises:
+        ValueError: it lacks part of the interface, or changes ``reset`` or ``step`` where ``reset_env`` or ``step_env`` is meant.
     """
 
     env: AnyEnv
+
+    def __post_init__(self) -> None:
+        check_interface(self.env)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or name == "env":
@@ -103,16 +112,16 @@ class Wrapper(Environment):
         return self.env.action_space(params)
 
     def reset_env(self, key: jax.Array, params: EnvParams) -> Start:
-        obs, state = self.env.reset_env(key, params)
+        obs, state = begin(self.env, key, params)
         return obs, WrappedState(state, jnp.int32(0), jnp.float32(0))
 
     def transition(self, key: jax.Array, state: WrappedState, action: jax.Array, params: EnvParams) -> Transition:
-        obs, inner, reward, terminated, info = self.env.step_env(key, state.env_state, action, params)
+        obs, inner, reward, terminated, info = advance(self.env, key, state.env_state, action, params)
         state = WrappedState(inner, state.time + 1, state.episode_return + reward)
         return obs, state, reward, terminated, info
 
     def is_truncated(self, state: WrappedState, params: EnvParams) -> jax.Array:
-        return self.env.is_truncated(state.env_state, params)
+        return is_cut(self.env, state.env_state, params)
 
     def best_action(self, state: WrappedState) -> jax.Array:
         return self.env.best_action(state.env_state)
@@ -151,6 +160,7 @@ class PreviousAction(Wrapper):
     trial: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_vectors(self.env)
 
     def _encode(self, action: jax.Array, params: EnvParams) -> jax.Array:
@@ -212,6 +222,7 @@ class TimeLimit(Wrapper):
     max_steps: int = 1000
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_positive_int("max_steps", self.max_steps)
 
     @property
@@ -229,8 +240,9 @@ class TimeLimit(Wrapper):
 class ActionRepeat(Wrapper):
     """Do each action so many times in a row: fewer decisions, each with more to see for it.
 
-    The reward is the sum over those steps; observation and ``info`` are the last one's. Where the episode ends on the way,
-    the rest is not done. A world of rigid bodies may ask for a hundred actions a second, of which one alone moves little.
+    The reward is the sum over those steps; observation and ``info`` are the last one's. Where the episode ends on the way, or a
+    trial (see ``Trials``), the rest is not done. A world of rigid bodies may ask for a hundred actions a second, of which one
+    alone moves little.
 
     Args:
         env: any environment.
@@ -243,18 +255,25 @@ class ActionRepeat(Wrapper):
     repeats: int = 4
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_positive_int("repeats", self.repeats)
 
     @property
     def horizon(self) -> int:
-        return -(-super().horizon // self.repeats)
+        from s5lib.envs.trials import trials_of  # which stands on this module
+
+        steps, trials = super().horizon, trials_of(self.env)
+        if trials is None:
+            return -(-steps // self.repeats)
+        of_trial = -(-horizon_of(trials.env) // self.repeats)
+        return steps if trials.trials is None else min(steps, trials.trials * of_trial)
 
     def transition(self, key: jax.Array, state: WrappedState, action: jax.Array, params: EnvParams) -> Transition:
         def step(now: tuple, key: jax.Array) -> tuple:
             inner, over = now
-            obs, new, reward, terminated, info = self.env.step_env(key, inner, action, params)
+            obs, new, reward, terminated, info = advance(self.env, key, inner, action, params)
             inner = jax.tree.map(lambda new, old: jnp.where(over, old, new), new, inner)
-            ends = terminated | self.env.is_truncated(inner, params)
+            ends = terminated | is_cut(self.env, inner, params) | info.get("trial_ended", False)
             return (inner, over | ends), (obs, jnp.where(over, 0, reward), terminated, info, ~over)
 
         keys = jax.random.split(key, self.repeats)
@@ -287,6 +306,7 @@ class Padded(Wrapper):
     action_size: int = 2
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_action_box(self.env)
         space = self.env.action_space(self.env.default_params)
         if not np.isfinite([space.low, space.high]).all():
@@ -347,6 +367,7 @@ class Standardized(Wrapper):
     std: tuple[float, ...]
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         size = check_vectors(self.env)
         for name in ("mean", "std"):
             values = tuple(map(float, getattr(self, name)))

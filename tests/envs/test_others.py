@@ -1,0 +1,234 @@
+"""Environments that others wrote: what they call their own, pay, flag and wrap themselves in, under our wrappers and learner."""
+
+import dataclasses
+from typing import Any
+
+import gymnax
+import jax
+import jax.experimental
+import jax.numpy as jnp
+import pytest
+from flax import struct
+from gymnax.wrappers.purerl import FlattenObservationWrapper, GymnaxWrapper, LogWrapper, StickyActionWrapper
+
+from s5lib import ppo
+from s5lib.envs import (
+    ActionRepeat,
+    Environment,
+    EpisodeStatistics,
+    PreviousAction,
+    TimeLimit,
+    Trials,
+    Wrapper,
+    make,
+    play,
+    spaces,
+    vectorize,
+)
+from s5lib.envs.trials import trials_of
+
+from .test_base import KEY, Probe
+
+SMALL = ppo.PPOConfig(
+    memory="none", features=8, encoder=(8,), head=(8,), num_envs=4, num_steps=16, num_minibatches=2, eval_episodes=4
+)
+
+
+def steps(env, actions, params=None):
+    """What each of a list of actions gives, without automatic resets: (reward, terminated, truncated, info)."""
+    params = env.default_params if params is None else params
+    _, state = env.reset_env(KEY, params)
+    for action in actions:
+        _, state, reward, terminated, info = env.step_env(KEY, state, action, params)
+        yield reward, terminated, env.is_truncated(state, params), info
+
+
+# ---------------------------------------------------------------------------------------------- trials
+
+
+@dataclasses.dataclass(frozen=True)
+class Tried(Probe):
+    """A world with a number of its own that it calls ``trials``."""
+
+    trials: int = 5
+
+
+def test_an_attribute_called_trials_makes_no_trials():
+    agent = ppo.make(SMALL, Tried())
+    state, metrics = jax.jit(agent.update)(jax.jit(agent.init)(KEY))
+    assert "trial_return" not in metrics and "trial/0" not in jax.jit(agent.evaluate)(state)
+    assert state.obs.shape == (4, 2 + 2 + 1)  # two numbers, two actions, first; no flag of a trial's end
+    assert trials_of(Tried()) is None
+    assert trials_of(EpisodeStatistics(Trials(Tried(), 2))) == Trials(Tried(), 2)
+
+
+def test_a_repeated_action_stops_where_a_trial_ends():
+    """Trials of 3 steps, each action done twice: 2 steps and 1 of each trial, as with the repeats inside."""
+    rows = list(steps(ActionRepeat(Trials(Probe(length=3), 2, own_returns=True), 2), [0, 0, 0, 0]))
+    assert [float(reward) for reward, *_ in rows] == [3, 3, 3, 3]
+    assert [bool(info["trial_ended"]) for *_, info in rows] == [False, True, False, True]
+    assert [bool(info["returns_end"]) for *_, info in rows] == [False, True, False, True]
+    assert [float(info["trial_return"]) for *_, info in rows] == [3, 6, 3, 6]
+    assert [int(info["trial"]) for *_, info in rows] == [0, 0, 1, 1]
+    assert [bool(terminated) for _, terminated, *_ in rows] == [False, False, False, True]
+
+
+@pytest.mark.parametrize(
+    "trials, horizon",
+    [
+        (Trials(Probe(length=3), 2), 4),  # 2 decisions each
+        (Trials(Probe(length=3), None, steps=7), 7),  # trials of one step each
+        (TimeLimit(Trials(Probe(length=3), 2), 3), 3),
+    ],
+)
+def test_repeated_actions_leave_time_for_every_trial(trials, horizon):
+    assert ActionRepeat(trials, 2).horizon == horizon
+
+
+@pytest.mark.parametrize("length, steps, bootstraps", [(4, 8, False), (3, 8, True)])
+def test_a_trials_end_that_asks_for_it_is_never_bootstrapped(length, steps, bootstraps):
+    """A life is cut after 8 steps: where a trial of 4 ends there too nothing follows, amid one of 3 the value does."""
+    agent = ppo.make(SMALL, Trials(Probe(length=length), None, own_returns=True, steps=steps))
+    state = jax.jit(agent.init)(KEY)
+    params = jax.tree.map(lambda leaf: leaf, state.params)
+    params["params"]["value"]["bias"] += 5.0  # values near 5
+    params["params"]["policy"]["bias"] += jnp.array([50.0, 0.0])  # nobody ends a trial
+    _, rollout, _ = jax.jit(agent.collect)(state.replace(params=params), KEY)
+    assert rollout.ended[7].all() and rollout.ended[length - 1].all()
+    assert bool((rollout.cut_value[7] > 1).all()) == bootstraps
+    assert not rollout.cut_value[:7].any()
+
+
+# ---------------------------------------------------------------------------------------------- rewards, flags, states
+
+
+class Clock(struct.PyTreeNode):
+    time: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Loose(Environment):
+    """Pays and flags in the dtypes that it is told; its state holds plain Python numbers at first."""
+
+    reward: Any = jnp.int32
+    flag: Any = jnp.int32
+
+    horizon = property(lambda self: 3)
+
+    def observation_space(self, params):
+        return spaces.Box(0.0, 1.0, (1,))
+
+    def action_space(self, params):
+        return spaces.Discrete(2)
+
+    def is_truncated(self, state, params):
+        return jnp.asarray(False, self.flag)
+
+    def reset_env(self, key, params):
+        return jnp.full(1, 0.0), Clock(0)
+
+    def transition(self, key, state, action, params):
+        state = Clock(state.time + 1)
+        return jnp.full(1, 0.0), state, jnp.asarray(2, self.reward), jnp.asarray(state.time >= 3, self.flag), {}
+
+
+@pytest.mark.parametrize("reward", [jnp.int32, jnp.bool_, jnp.float16])
+@pytest.mark.parametrize("flag", [jnp.int32, jnp.float32, jnp.bool_])
+def test_rewards_become_float32_and_flags_bool(reward, flag):
+    env = Loose(reward, flag)
+    made = [env.reset(KEY)[1]]
+    out = [env.step(KEY, made[0], 0)[2:5], Wrapper(env).step(KEY, Wrapper(env).reset(KEY)[1], 0)[2:5]]
+    envs = vectorize(Trials(env, 2), 2)
+    out.append(envs.step(KEY, envs.reset(KEY)[1], jnp.zeros(2, int))[2:5])
+    played = play(env, KEY)
+    out.append((played.reward, played.terminated, played.truncated))
+    for paid, terminated, truncated in out:
+        assert paid.dtype == jnp.float32 and terminated.dtype == truncated.dtype == jnp.bool_
+    assert list(map(bool, played.terminated)) == [False, False, True]
+
+
+def test_float64_rewards_in_x64_mode():
+    with jax.experimental.enable_x64():
+        envs = vectorize(EpisodeStatistics(Loose(jnp.float64, jnp.bool_)), 2)
+        _, _, reward, *_, info = envs.step(KEY, envs.reset(KEY)[1], jnp.zeros(2, int))
+        assert reward.dtype == info["episode_return"].dtype == jnp.float32
+
+
+def test_an_update_compiles_once():
+    """The state that ``init`` makes and the one that ``update`` gives have the same types, weak ones too."""
+    agent = ppo.make(SMALL, Loose())
+    update, state = jax.jit(agent.update), agent.init(KEY)
+    for _ in range(2):
+        state, metrics = update(state)
+    assert update._cache_size() == 1 and metrics["return"] == 6
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"reward": jnp.complex64}, "reward must be one real number; Loose gives complex64 of shape"),
+        ({"flag": jnp.complex64}, "terminated must be one real number; Loose gives complex64 of shape"),
+    ],
+)
+def test_other_rewards_and_flags_are_refused(change, message):
+    with pytest.raises(TypeError, match=message):
+        play(Loose(**change), KEY)
+
+
+# ---------------------------------------------------------------------------------------------- others' wrappers
+
+
+class Halved(GymnaxWrapper):
+    """A stranger's wrapper, as gymnax's own are written."""
+
+    def reset(self, key, params=None):
+        obs, state = self._env.reset(key, params)
+        return obs / 2, state
+
+    def step(self, key, state, action, params=None):
+        obs, *rest = self._env.step(key, state, action, params)
+        return obs / 2, *rest
+
+
+class Louder(Probe):
+    """A stranger's environment that overrides what gymnax's interface builds on ``step_env``."""
+
+    def step(self, key, state, action, params=None):
+        obs, state, reward, *rest = super().step(key, state, action, params)
+        return obs, state, 2 * reward, *rest
+
+
+class Passing:
+    """A wrapper that passes on all it has."""
+
+    def __init__(self, env):
+        self.inside = env
+
+    def __getattr__(self, name):
+        return getattr(self.inside, name)
+
+
+@pytest.mark.parametrize(
+    "env, message",
+    [
+        (LogWrapper(make("RepeatPreviousEasy")), "LogWrapper changes reset and step.*EpisodeStatistics does the same"),
+        (FlattenObservationWrapper(make("RepeatPreviousEasy")), "FlattenObservationWrapper changes reset and step"),
+        (StickyActionWrapper(make("RepeatPreviousEasy")), "StickyActionWrapper changes reset and step"),
+        (Halved(Probe()), "Halved changes reset and step.*define reset_env and step_env"),
+        (Passing(Halved(Probe())), "Halved changes reset and step"),
+        (Louder(), "Louder changes step"),
+        (object(), "object has no reset_env"),
+    ],
+    ids=lambda value: type(value).__name__,
+)  # fmt: skip
+@pytest.mark.parametrize(
+    "use", [Wrapper, PreviousAction, Trials, TimeLimit, lambda env: vectorize(env, 2), lambda env: ppo.make(SMALL, env)]
+)
+def test_a_wrapper_that_would_be_bypassed_is_refused(env, message, use):
+    with pytest.raises(ValueError, match=message):
+        use(env)
+
+
+@pytest.mark.parametrize("env", [Probe(), gymnax.make("CartPole-v1")[0], Passing(Probe())])
+def test_what_goes_by_reset_env_and_step_env_is_taken(env):
+    assert Wrapper(env).env is env and vectorize(env, 2).env is env
