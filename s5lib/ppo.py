@@ -19,6 +19,7 @@ from s5lib.distributions import Distribution
 from s5lib.envs import EpisodeStatistics, PreviousAction, vectorize
 from s5lib.envs import make as make_env
 from s5lib.envs.base import AnyEnv, EnvState, check_vectors, horizon_of
+from s5lib.envs.trials import trials_of
 from s5lib.envs.vector import rarely
 from s5lib.envs.worlds import ManyWorlds, check_share
 from s5lib.memory import Carry, Params, Prepared, make_memory
@@ -178,7 +179,7 @@ class Rollout(NamedTuple):
         value: the critic's estimate at obs.
         reward: what came of it.
         ended: no later reward counts for this step or an earlier one: an episode's last, or a trial's that asks for it.
-        cut_value: the value of the episode's last observation where it was truncated and not terminated; else 0.
+        cut_value: the value of the episode's last observation where it was truncated, and nothing else ended the sum; else 0.
     """
 
     obs: jax.Array
@@ -277,7 +278,7 @@ class Agent:
 
     @property
     def _returns(self) -> tuple[str, ...]:
-        return ("return", "trial_return") if hasattr(self.env, "trials") else ("return",)
+        return ("return", "trial_return") if trials_of(self.env) else ("return",)
 
     def init(self, key: jax.Array, hypers: Hypers | None = None) -> PPOState:
         """Start: fresh weights, fresh environments.
@@ -390,14 +391,15 @@ class Agent:
             action = policy.sample(key_act)
             log_prob = policy.log_prob(action)[0]
             next_obs, env_state, reward, terminated, truncated, info = envs.step(key_step, env_state, action[0])
-            cut = truncated & ~terminated
+            # A trial may end the sum of rewards, though memory goes on.
+            over = terminated | info.get("returns_end", False)
+            cut = truncated & ~over
             final_value = rarely(
                 cut.any(), value_of_cut, jnp.zeros_like(reward), carry, info["final_observation"], params, prepared
             )
             ended = terminated | truncated
-            # A trial may end the sum of rewards, though memory goes on.
-            stops = ended | info.get("returns_end", False)
-            row = Rollout(obs, resets, action[0], log_prob, value[0], reward, stops, jnp.where(cut, final_value, 0))
+            stops, cut_value = truncated | over, jnp.where(cut, final_value, 0)
+            row = Rollout(obs, resets, action[0], log_prob, value[0], reward, stops, cut_value)
             finished = {"return": Finished(ended, info["episode_return"])}
             if "trial_return" in self._returns:
                 finished["trial_return"] = Finished(info["trial_ended"], info["trial_return"])
@@ -508,7 +510,7 @@ def make(config: PPOConfig, env: AnyEnv | None = None, eval_env: AnyEnv | None =
 
     def wrap(env: AnyEnv) -> EpisodeStatistics:
         if config.previous_action:
-            env = PreviousAction(env, reward=config.previous_reward, trial=hasattr(env, "trials"))
+            env = PreviousAction(env, reward=config.previous_reward, trial=trials_of(env) is not None)
         return EpisodeStatistics(env)
 
     def wrapped(env: AnyEnv, share: str) -> AnyEnv:
