@@ -93,6 +93,9 @@ class Description:
     source: str
 
 
+NEVER = np.iinfo(np.int32).max  # the time limit of an environment that has none
+
+
 def one_hots(values: jax.Array, sizes: tuple[int, ...]) -> jax.Array:
     """Write several integers as one vector of zeros and ones, each integer in its own stretch.
 
@@ -204,8 +207,8 @@ def _settled(tree: Any) -> Any:
 def horizon_of(env: AnyEnv) -> int:
     """Return the steps of the longest episode, by ``horizon`` or gymnax's ``max_steps_in_episode``; a ValueError without either."""
     params = getattr(env, "default_params", None)
-    horizon = getattr(env, "horizon", getattr(params, "max_steps_in_episode", None))
-    if horizon is None:
+    horizon = getattr(env, "horizon", getattr(params, "max_steps_in_episode", NEVER))
+    if not horizon < NEVER:
         raise ValueError(
             f"horizon must be given: {type(env).__name__} does not say how long its episodes may be. TimeLimit(env, max_steps) does"
         )
@@ -256,12 +259,12 @@ class Environment:
     @property
     def horizon(self) -> int:
         """Steps in the longest episode."""
-        raise NotImplementedError
+        raise AttributeError(f"{self.name} does not say how long its episodes may be: let it define horizon")
 
     @property
     def default_params(self) -> EnvParams:
         """What ``reset`` and ``step`` go by when they are told nothing else."""
-        return EnvParams(max_steps_in_episode=self.horizon)
+        return EnvParams(max_steps_in_episode=getattr(self, "horizon", NEVER))
 
     @property
     def num_actions(self) -> int:

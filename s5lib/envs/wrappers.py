@@ -34,11 +34,13 @@ __all__ = [
     "EpisodeStatistics",
     "Padded",
     "PreviousAction",
+    "ScaledAction",
     "Standardized",
     "TimeLimit",
     "WrappedState",
     "Wrapper",
     "bare_name",
+    "in_reach",
     "inner",
 ]
 
@@ -286,6 +288,61 @@ class ActionRepeat(Wrapper):
         return obs, WrappedState(inner, state.time + 1, state.episode_return + total), total, terminated, info
 
 
+def in_reach(space: Any) -> bool:
+    """Whether what a new policy draws, standard normal numbers, suits a space as it is.
+
+    It does not suit a box of one dimension and finite bounds, of which one lies nearer to 0 than .5, or further than 5, or on
+    the other's side.
+    """
+    if not spaces.is_vector(space) or not np.isfinite([space.low, space.high]).all():
+        return True
+    return all(np.all((np.asarray(bound) >= 0.5) & (np.asarray(bound) <= 5)) for bound in (-space.low, space.high))
+
+
+@dataclass(frozen=True)
+class ScaledAction(Wrapper):
+    """Take actions from -1 to 1, stretched to the box of the environment inside.
+
+    A policy starts with standard normal numbers: of a box such as -2000 to 2000 they would reach the middle alone, of .999 to
+    1.001 the ends alone. ``ppo.make`` puts this around an environment whose bounds are not .5 to 5 on either side of 0.
+
+    Args:
+        env: an environment with bounded vectors as actions.
+    Raises:
+        ValueError: actions of other kinds, or without bounds.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_bounded(self.env)
+
+    def action_space(self, params: EnvParams) -> Space:
+        return spaces.Box(-1.0, 1.0, self.env.action_space(params).shape)
+
+    def transition(self, key: jax.Array, state: WrappedState, action: jax.Array, params: EnvParams) -> Transition:
+        return super().transition(key, state, _stretch(self.env.action_space(params), action), params)
+
+    def best_action(self, state: WrappedState) -> jax.Array:
+        return _shrink(self.env.action_space(self.env.default_params), super().best_action(state))
+
+
+def _check_bounded(env: AnyEnv) -> None:
+    check_action_box(env)
+    space = env.action_space(env.default_params)
+    if not np.isfinite([space.low, space.high]).all():
+        raise ValueError(f"env must have bounded actions, to be stretched to; {type(env).__name__} has {space}")
+
+
+def _stretch(box: Any, action: jax.Array) -> jax.Array:
+    """From -1 to 1 to the bounds of a box."""
+    return (box.high + box.low) / 2 + (box.high - box.low) / 2 * action
+
+
+def _shrink(box: Any, action: jax.Array) -> jax.Array:
+    """From the bounds of a box to -1 to 1."""
+    return (action - (box.high + box.low) / 2) / ((box.high - box.low) / 2)
+
+
 @dataclass(frozen=True)
 class Padded(Wrapper):
     """Give an environment observations and actions of another, larger size.
@@ -307,12 +364,8 @@ class Padded(Wrapper):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_action_box(self.env)
+        _check_bounded(self.env)
         space = self.env.action_space(self.env.default_params)
-        if not np.isfinite([space.low, space.high]).all():
-            raise ValueError(
-                f"env must have bounded actions, to be stretched to; {type(self.env).__name__} has {space}"
-            )
         for name, least in (("obs_size", check_vectors(self.env)), ("action_size", space.shape[0])):
             if check_positive_int(name, getattr(self, name)) < least:
                 what = "observations" if name == "obs_size" else "actions"
@@ -337,15 +390,13 @@ class Padded(Wrapper):
 
     def transition(self, key: jax.Array, state: WrappedState, action: jax.Array, params: EnvParams) -> Transition:
         space = self.env.action_space(params)
-        middle, half = (space.high + space.low) / 2, (space.high - space.low) / 2
-        action = middle + half * action[: space.shape[0]]
+        action = _stretch(space, action[: space.shape[0]])
         obs, state, reward, terminated, info = super().transition(key, state, action, params)
         return self._pad(obs), state, reward, terminated, info
 
     def best_action(self, state: WrappedState) -> jax.Array:
         space = self.env.action_space(self.env.default_params)
-        middle, half = (space.high + space.low) / 2, (space.high - space.low) / 2
-        action = (super().best_action(state) - middle) / half
+        action = _shrink(space, super().best_action(state))
         return jnp.pad(action, (0, self.action_size - action.shape[0]))
 
 

@@ -7,16 +7,19 @@ import gymnax
 import jax
 import jax.experimental
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from flax import struct
 from gymnax.wrappers.purerl import FlattenObservationWrapper, GymnaxWrapper, LogWrapper, StickyActionWrapper
 
-from s5lib import ppo
+from s5lib import acting, ppo, records
 from s5lib.envs import (
     ActionRepeat,
     Environment,
     EpisodeStatistics,
+    ManyWorlds,
     PreviousAction,
+    ScaledAction,
     TimeLimit,
     Trials,
     Wrapper,
@@ -232,3 +235,127 @@ def test_a_wrapper_that_would_be_bypassed_is_refused(env, message, use):
 @pytest.mark.parametrize("env", [Probe(), gymnax.make("CartPole-v1")[0], Passing(Probe())])
 def test_what_goes_by_reset_env_and_step_env_is_taken(env):
     assert Wrapper(env).env is env and vectorize(env, 2).env is env
+
+
+# ---------------------------------------------------------------------------------------------- actions of any size
+
+
+@dataclasses.dataclass(frozen=True)
+class Echo(Probe):
+    """Pays what is done, the first number of it."""
+
+    low: Any = -2000.0
+    high: Any = 2000.0
+
+    def action_space(self, params):
+        return spaces.Box(jnp.array(self.low), jnp.array(self.high), (1,))
+
+    def transition(self, key, state, action, params):
+        obs, state, _, _, info = super().transition(key, state, jnp.zeros(()), params)
+        return obs, state, action[0], jnp.bool_(False), info
+
+    def best_action(self, state):
+        return jnp.full(1, self.high)
+
+
+@pytest.mark.parametrize("low, high", [(-2000.0, 2000.0), (0.0, 1000.0), (0.999, 1.001), (0.0, 1.0)])
+def test_actions_of_another_scale_are_stretched_to_their_box(low, high):
+    """A new policy draws standard normal numbers: they reach all of the box, and the record says how."""
+    agent = ppo.make(SMALL, Echo(low=low, high=high))
+    _, rollout, _ = jax.jit(agent.collect)(jax.jit(agent.init)(KEY), KEY)
+    place = (np.asarray(rollout.reward) - low) / (high - low)
+    assert (np.histogram(place, [-0.01, 1 / 3, 2 / 3, 1.01])[0] > 10).all()
+    assert "'class': 'ScaledAction'" in str(records.described(agent.env))
+
+
+@pytest.mark.parametrize("low, high", [(-1.0, 1.0), (-2.0, 2.0), (-0.5, 5.0), (-jnp.inf, jnp.inf), (0.0, jnp.inf)])
+def test_actions_of_about_one_stay_as_they_are(low, high):
+    agent = ppo.make(SMALL, Echo(low=low, high=high))
+    assert agent.env == EpisodeStatistics(PreviousAction(Echo(low=low, high=high)))
+
+
+def test_scaled_actions_by_hand():
+    env = ScaledAction(Echo(low=0.0, high=1000.0))
+    space = env.action_space(env.default_params)
+    assert (space.low, space.high, space.shape) == (-1, 1, (1,))
+    paid = [float(reward) for reward, *_ in steps(env, [jnp.full(1, a) for a in (-1.0, 0.0, 0.5)])]
+    assert paid == [0, 500, 750]
+    assert env.best_action(env.reset(KEY)[1]) == 1
+    for other in (Probe(), Echo(high=np.inf)):
+        with pytest.raises(ValueError, match="env must have"):
+            ScaledAction(other)
+
+
+# ---------------------------------------------------------------------------------------------- how long an episode may be
+
+
+class Silent(Environment):
+    """An environment written without a word on its horizon; it never ends."""
+
+    reset_env, observation_space, action_space = Loose.reset_env, Loose.observation_space, Loose.action_space
+
+    def transition(self, key, state, action, params):
+        return jnp.zeros(1), Clock(state.time + 1), 1.0, False, {}
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda env: Wrapper(env).horizon,
+        lambda env: Trials(env).horizon,
+        lambda env: ActionRepeat(env).horizon,
+        lambda env: play(env, KEY),
+        lambda env: ppo.make(SMALL, env),
+        lambda env: ManyWorlds((env,)),
+    ],
+)
+def test_a_horizon_that_nobody_tells_is_asked_for(use):
+    with pytest.raises(
+        ValueError, match=r"horizon must be given: Silent does not say .* TimeLimit\(env, max_steps\) does"
+    ):
+        use(Silent())
+
+
+def test_a_time_limit_is_horizon_enough():
+    env = TimeLimit(Silent(), 5)
+    assert env.horizon == 5 and play(env, KEY).reward.sum() == 5
+    agent = ppo.make(SMALL, env)
+    assert jax.jit(agent.evaluate)(agent.init(KEY))["length"] == 5
+    assert not Silent().step(KEY, Silent().reset(KEY)[1], 0)[4]
+
+
+def test_what_never_ends_is_cut_where_asked():
+    agent = ppo.make(SMALL, TimeLimit(Silent(), 5))
+    endless = EpisodeStatistics(PreviousAction(Silent()))
+    played = acting.episodes(agent.network, agent.init(KEY).params, endless, KEY, 2, horizon=3)
+    assert played.cut.all() and played.lengths.tolist() == [3, 3]
+
+
+def test_gymnax_environments_are_played_by_their_time_limit():
+    assert play(gymnax.make("Pendulum-v1")[0], KEY).truncated[-1]
+
+
+# ---------------------------------------------------------------------------------------------- names beside one's own environment
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (
+            {"env": "RepeatPreviosEasy"},
+            "no environment is called 'RepeatPreviosEasy'. Did you mean 'RepeatPreviousEasy'",
+        ),
+        ({"env_options": (("k", 3),)}, "env_options must be empty beside an environment of your own; got"),
+        ({"eval_env_options": (("k", 3),)}, "eval_env_options must be empty beside an environment of your own; got"),
+    ],
+)
+def test_a_config_that_asks_for_another_environment_is_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        ppo.make(dataclasses.replace(SMALL, **change), Probe())
+
+
+def test_options_of_an_evaluation_in_an_environment_of_ones_own_are_refused():
+    config = dataclasses.replace(SMALL, env_options=(("k", 3),), eval_env_options=(("k", 4),))
+    assert ppo.make(config).eval_env.k == 4
+    with pytest.raises(ValueError, match="eval_env_options must be empty"):
+        ppo.make(config, eval_env=make("RepeatPreviousEasy"))
