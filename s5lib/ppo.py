@@ -16,12 +16,13 @@ from flax import struct
 from s5lib.acting import episodes
 from s5lib.config import check_positive_int, is_concrete
 from s5lib.distributions import Distribution
-from s5lib.envs import EpisodeStatistics, PreviousAction, vectorize
+from s5lib.envs import EpisodeStatistics, PreviousAction, ScaledAction, find, vectorize
 from s5lib.envs import make as make_env
 from s5lib.envs.base import AnyEnv, EnvState, check_vectors, horizon_of
 from s5lib.envs.trials import trials_of
 from s5lib.envs.vector import rarely
 from s5lib.envs.worlds import ManyWorlds, check_share
+from s5lib.envs.wrappers import in_reach
 from s5lib.memory import Carry, Params, Prepared, make_memory
 from s5lib.networks import ActorCritic
 from s5lib.returns import gae
@@ -490,16 +491,19 @@ _adam = optax.scale_by_adam(eps=1e-5)
 def make(config: PPOConfig, env: AnyEnv | None = None, eval_env: AnyEnv | None = None) -> Agent:
     """Build the agent that a config describes.
 
+    Actions whose bounds are far from 1, such as -2000 to 2000, are stretched: see ``ScaledAction``.
+
     Args:
         config: a PPOConfig.
         env: your own environment, with gymnax's interface and vectors as observations, or ``ManyWorlds``; made from
-            ``config.env`` if None.
+            ``config.env`` if None. ``config.env`` is then no more than a name, though a known one, and options are refused.
         eval_env: another for ``evaluate``, with the same spaces; if None, your own, or what ``config.eval_env_options`` ask for.
     Returns:
         An Agent.
     Raises:
         ValueError, TypeError: the environment, memory or an option is unknown, observations are not vectors, ``eval_env`` has
-            other spaces or does not say how long its episodes may be, or many worlds cannot have equal shares of the environments.
+            other spaces or does not say how long its episodes may be, many worlds cannot have equal shares of the environments, or
+            options are set for an environment that is given.
     Example:
         >>> agent = make(PPOConfig(features=16, num_envs=4, num_steps=16, num_minibatches=2))
         >>> state, metrics = jax.jit(agent.update)(agent.init(jax.random.key(0)))
@@ -509,6 +513,7 @@ def make(config: PPOConfig, env: AnyEnv | None = None, eval_env: AnyEnv | None =
     """
 
     def wrap(env: AnyEnv) -> EpisodeStatistics:
+        env = env if in_reach(env.action_space(env.default_params)) else ScaledAction(env)
         if config.previous_action:
             env = PreviousAction(env, reward=config.previous_reward, trial=trials_of(env) is not None)
         return EpisodeStatistics(env)
@@ -519,6 +524,10 @@ def make(config: PPOConfig, env: AnyEnv | None = None, eval_env: AnyEnv | None =
         check_share(share, getattr(config, share), env)
         return env.wrap(wrap)
 
+    find(config.env)
+    for name, own in {"env_options": env, "eval_env_options": eval_env if env is None else env}.items():
+        if own is not None and getattr(config, name):
+            raise ValueError(f"{name} must be empty beside an environment of your own; got {getattr(config, name)}")
     if env is None:
         options = dict(config.env_options)
         env = make_env(config.env, **options)

@@ -353,7 +353,7 @@ def test_evaluate_in_another_environment():
     assert "trial/1" in final and "trial/2" not in final and 0 < final["return"] <= 2
     # Your own environments: the one given is used for both, unless another is given too.
     probe, later = Probe("later", 7), Probe("later", 9)
-    assert ppo.make(PPOConfig(**options, **SMALL), probe).eval_env.horizon == 7
+    assert ppo.make(PPOConfig(**SMALL), probe).eval_env.horizon == 7
     assert ppo.make(PPOConfig(**SMALL), probe, later).eval_env.horizon == 9
     with pytest.raises(ValueError, match="eval_env must have the observations and actions of env"):
         ppo.make(PPOConfig(**SMALL), probe, make("RepeatPreviousEasy"))
