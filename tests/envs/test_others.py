@@ -359,3 +359,17 @@ def test_options_of_an_evaluation_in_an_environment_of_ones_own_are_refused():
     assert ppo.make(config).eval_env.k == 4
     with pytest.raises(ValueError, match="eval_env_options must be empty"):
         ppo.make(config, eval_env=make("RepeatPreviousEasy"))
+
+
+# ---------------------------------------------------------------------------------------------- states that are given away
+
+
+@pytest.mark.parametrize("start", ["reset", "reset_env"])
+def test_a_state_may_be_donated(start):
+    """A start is kept beside the state that it began, and is no less a buffer of its own."""
+    env = Trials(Probe(), 2, fresh=False)
+    _, state = getattr(env, start)(KEY, env.default_params)
+    step = jax.jit(env.step, donate_argnums=1)
+    for _ in range(2):
+        _, state, *_ = step(KEY, state, 0)
+    assert state.time == 2
