@@ -298,7 +298,7 @@ class Agent:
         obs, env_state = vectorize(self.env, B).reset(key_env)
         carry, resets = self.network.initial_carry(B), jnp.ones(B, bool)
         params = self.network.init(key_net, carry, obs[None], resets[None])
-        return PPOState(
+        state = PPOState(
             params=params,
             opt_state=_adam.init(params),
             env_state=env_state,
@@ -310,6 +310,7 @@ class Agent:
             update=jnp.int32(0),
             latest={name: jnp.zeros(len(self.worlds) or ()) for name in self._returns},
         )
+        return jax.tree.map(jnp.copy, state)  # each leaf a buffer of its own, so that the state may be donated
 
     def update(self, state: PPOState) -> tuple[PPOState, dict[str, jax.Array]]:
         """One rollout and the gradient steps on it; returns the new state and metrics."""
