@@ -215,11 +215,11 @@ def horizon_of(env: AnyEnv) -> int:
     return int(horizon)
 
 
-def check_vectors(env: AnyEnv) -> int:
-    """Return the length of an environment's observations if they are vectors; else a ValueError."""
+def check_vectors(env: AnyEnv, advice: str = "") -> int:
+    """Return the length of an environment's observations if they are vectors; else a ValueError, with advice if there is some."""
     space = env.observation_space(env.default_params)
     if not is_vector(space):
-        raise ValueError(f"env must have vectors as observations; {type(env).__name__} has {space}")
+        raise ValueError(f"env must have vectors as observations; {type(env).__name__} has {space}.{advice}")
     return space.shape[0]
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+import flax.linen as nn
 import gymnax
 import jax
 import jax.experimental
@@ -13,6 +14,7 @@ from flax import struct
 from gymnax.wrappers.purerl import FlattenObservationWrapper, GymnaxWrapper, LogWrapper, StickyActionWrapper
 
 from s5lib import acting, ppo, records
+from s5lib.distributions import Categorical
 from s5lib.envs import (
     ActionRepeat,
     Environment,
@@ -29,6 +31,7 @@ from s5lib.envs import (
     vectorize,
 )
 from s5lib.envs.trials import trials_of
+from s5lib.s5 import S5Stack
 
 from .test_base import KEY, Probe
 
@@ -373,3 +376,95 @@ def test_a_state_may_be_donated(start):
     for _ in range(2):
         _, state, *_ = step(KEY, state, 0)
     assert state.time == 2
+
+
+# ---------------------------------------------------------------------------------------------- dictionaries and images
+
+
+class Seen(struct.PyTreeNode):
+    time: jax.Array
+    goal: jax.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture(Environment):
+    """Shows a picture of bytes with one bright pixel, and a goal: say whether the pixel is in the goal's half."""
+
+    horizon = property(lambda self: 4)
+
+    def observation_space(self, params):
+        parts = {"image": spaces.Box(0, 255, (5, 5, 1), jnp.uint8), "goal": spaces.Box(-1.0, 1.0, (2,))}
+        return gymnax.environments.spaces.Dict(parts)
+
+    def action_space(self, params):
+        return spaces.Discrete(2)
+
+    def _show(self, state):
+        image = jnp.zeros((5, 5, 1), jnp.uint8).at[state.time, 2].set(255)
+        return {"image": image, "goal": state.goal}
+
+    def reset_env(self, key, params):
+        state = Seen(jnp.int32(0), jax.random.normal(key, (2,)))
+        return self._show(state), state
+
+    def transition(self, key, state, action, params):
+        after = state.replace(time=state.time + 1)
+        return self._show(after), after, (action == (state.time > 2)).astype(int), jnp.bool_(False), {}
+
+
+class Looking(nn.Module):
+    """A network of one's own: a convolution for the picture, the goal beside it, a memory and two heads."""
+
+    memory: S5Stack = S5Stack(8, 8, 1)
+
+    @nn.compact
+    def __call__(self, carry, obs, resets, prepared=None):
+        seen = nn.relu(nn.Conv(2, (3, 3))(obs["image"] / 255)).reshape(*resets.shape, -1)
+        tokens = nn.Dense(8)(jnp.concatenate([seen, obs["goal"]], -1))
+        carry, y = self.memory(carry, tokens, resets, prepared)
+        return carry, Categorical(nn.Dense(2)(y)), nn.Dense(1)(y)[..., 0]
+
+    def initial_carry(self, batch_size):
+        return self.memory.initial_carry(batch_size)
+
+    def prepare(self):
+        return self.memory.prepare()
+
+
+def test_a_network_of_ones_own_reads_pictures_and_dictionaries():
+    config = dataclasses.replace(SMALL, previous_action=False, memory="s5")
+    agent = ppo.make(config, Picture(), network=Looking())
+    state = jax.jit(agent.init)(KEY)
+    assert state.obs["image"].dtype == jnp.uint8
+    after, metrics = jax.jit(agent.update)(state)
+    moved = jax.tree.map(lambda new, old: bool((new != old).any()), after.params, state.params)
+    assert moved["params"]["Conv_0"]["kernel"] and np.isfinite(metrics["loss"])
+    assert jax.jit(agent.evaluate)(after)["length"] == 4
+
+
+@pytest.mark.parametrize(
+    "options, error, message",
+    [
+        ({}, ValueError, "env must have vectors as observations; Picture has .*network=.*previous_action=False"),
+        ({"network": Looking()}, ValueError, "env must have vectors as observations.*previous_action=False"),
+        (
+            {"network": Looking},
+            TypeError,
+            "network must be an object with initial_carry and prepare; got <class .*Looking",
+        ),
+        (
+            {"network": nn.Dense(2)},
+            TypeError,
+            "network must be an object with initial_carry and prepare; got Dense",
+        ),
+    ],
+)
+def test_a_network_that_cannot_read_is_refused(options, error, message):
+    with pytest.raises(error, match=message):
+        ppo.make(SMALL, Picture(), **options)
+
+
+def test_an_evaluation_of_other_observations_is_refused():
+    config = dataclasses.replace(SMALL, previous_action=False)
+    with pytest.raises(ValueError, match="eval_env must have the observations and actions of env"):
+        ppo.make(config, Picture(), Probe(), network=Looking())
