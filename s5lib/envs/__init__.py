@@ -30,6 +30,8 @@ from s5lib.envs.wrappers import (
     ScaledAction,
     Standardized,
     TimeLimit,
+    VariedParams,
+    WithParams,
     Wrapper,
     inner,
 )
@@ -54,7 +56,9 @@ __all__ = [
     "Standardized",
     "TimeLimit",
     "Trials",
+    "VariedParams",
     "VectorEnv",
+    "WithParams",
     "Wrapper",
     "describe",
     "env_names",

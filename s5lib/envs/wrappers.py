@@ -1,5 +1,6 @@
 """Environments around environments: what is seen, done, told or repeated otherwise than inside."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +38,9 @@ __all__ = [
     "ScaledAction",
     "Standardized",
     "TimeLimit",
+    "VariedParams",
+    "VariedState",
+    "WithParams",
     "WrappedState",
     "Wrapper",
     "bare_name",
@@ -236,6 +240,79 @@ class TimeLimit(Wrapper):
 
     def is_truncated(self, state: WrappedState, params: EnvParams) -> jax.Array:
         return super().is_truncated(state, params) | (state.time >= self.max_steps)
+
+
+@dataclass(frozen=True)
+class WithParams(Wrapper):
+    """Put params of your own in the place of an environment's ``default_params``, by which all of this library goes.
+
+    Args:
+        env: the environment itself: other wrappers go around this one.
+        params: of the kind of its ``default_params``, such as ``env.default_params.replace(gravity=5.0)``; plain numbers. Their
+            ``max_steps_in_episode`` is the horizon.
+    Raises:
+        ValueError: ``env`` is a wrapper.
+        TypeError: params of another kind, or such as cannot be hashed.
+    """
+
+    params: EnvParams
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.env, Wrapper):
+            raise ValueError(f"env must be the environment itself, inside all wrappers; got {type(self.env).__name__}")
+        kind = type(self.env.default_params)
+        if not isinstance(self.params, kind):
+            raise TypeError(f"params must be of the kind of env's own, {kind.__name__}; got {self.params!r}")
+        try:
+            hash(self.params)
+        except TypeError as error:
+            raise TypeError(
+                f"params must hold plain numbers, that programs are compiled for; got {self.params!r}"
+            ) from error
+
+    @property
+    def horizon(self) -> int:
+        told = getattr(self.params, "max_steps_in_episode", None)
+        return super().horizon if told is None else told
+
+    @property
+    def default_params(self) -> EnvParams:
+        return self.params
+
+
+class VariedState(WrappedState):
+    """A wrapper's state, and the params of this episode."""
+
+    params: EnvParams
+
+
+@dataclass(frozen=True)
+class VariedParams(Wrapper):
+    """Draw params anew for each episode: domains to generalise over, in training and in evaluation.
+
+    Around ``Trials`` they are those of the whole meta-episode; inside, each trial draws its own.
+
+    Args:
+        env: an environment of gymnax's, or another that goes by params.
+        draw: a function (key, params) of the params otherwise in force, that returns those of an episode, no longer than theirs:
+            ``lambda key, params: params.replace(gravity=jax.random.uniform(key, minval=5.0, maxval=15.0))``.
+    """
+
+    draw: Callable[[jax.Array, EnvParams], EnvParams]
+
+    def reset_env(self, key: jax.Array, params: EnvParams) -> Start:
+        key_inside, key_params = jax.random.split(key)
+        drawn = self.draw(key_params, params)
+        obs, inner = super().reset_env(key_inside, drawn)
+        return obs, VariedState(**vars(inner), params=drawn)
+
+    def transition(self, key: jax.Array, state: EnvState, action: jax.Array, params: EnvParams) -> Transition:
+        obs, inner, reward, terminated, info = super().transition(key, state, action, state.params)
+        return obs, state.replace(**vars(inner)), reward, terminated, info
+
+    def is_truncated(self, state: EnvState, params: EnvParams) -> jax.Array:
+        return super().is_truncated(state, state.params)
 
 
 @dataclass(frozen=True)

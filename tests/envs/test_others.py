@@ -24,6 +24,8 @@ from s5lib.envs import (
     ScaledAction,
     TimeLimit,
     Trials,
+    VariedParams,
+    WithParams,
     Wrapper,
     make,
     play,
@@ -468,3 +470,74 @@ def test_an_evaluation_of_other_observations_is_refused():
     config = dataclasses.replace(SMALL, previous_action=False)
     with pytest.raises(ValueError, match="eval_env must have the observations and actions of env"):
         ppo.make(config, Picture(), Probe(), network=Looking())
+
+
+# ---------------------------------------------------------------------------------------------- params
+
+
+def test_params_of_ones_own_take_the_place_of_the_defaults():
+    """Pushed to and fro, a pole falls later in weak gravity; the time limit in the params is the horizon."""
+    pole = gymnax.make("CartPole-v1")[0]
+    params = pole.default_params.replace(gravity=0.1, max_steps_in_episode=77)
+    env = WithParams(pole, params)
+    assert env.horizon == 77 and env == WithParams(pole, params) and hash(env) == hash(WithParams(pole, params))
+    weak, given, strong = (
+        play(each, KEY, lambda key, state, obs: state.time % 2, told).active.sum()
+        for each, told in ((env, None), (pole, params), (pole, None))
+    )
+    assert weak == given > strong
+    assert ppo.make(SMALL, env).eval_env.default_params == params
+
+
+@pytest.mark.parametrize(
+    "make_it, error, message",
+    [
+        (
+            lambda pole: WithParams(pole, {"gravity": 1.0}),
+            TypeError,
+            "params must be of the kind of env's own, EnvParams",
+        ),
+        (
+            lambda pole: WithParams(TimeLimit(pole, 5), pole.default_params),
+            ValueError,
+            "inside all wrappers; got TimeLimit",
+        ),
+        (
+            lambda pole: WithParams(pole, pole.default_params.replace(gravity=jnp.ones(()))),
+            TypeError,
+            "params must hold plain numbers",
+        ),
+    ],
+)
+def test_bad_params(make_it, error, message):
+    with pytest.raises(error, match=message):
+        make_it(gymnax.make("CartPole-v1")[0])
+
+
+def heavier(key, params):
+    return params.replace(m=jax.random.uniform(key, minval=0.5, maxval=2.0))
+
+
+def test_each_episode_may_draw_its_own_params():
+    """A pendulum's mass is drawn anew for each episode, kept to its end, and is what the physics go by."""
+    pendulum = gymnax.make("Pendulum-v1")[0]
+    env = VariedParams(TimeLimit(pendulum, 3), heavier)
+    envs = vectorize(env, 4)
+
+    def step(state, key):
+        out = envs.step(key, state, jnp.ones((4, 1)))
+        return out[1], (out[1].env_state.params.m, out[4])
+
+    state = envs.reset(KEY)[1]
+    first = state.env_state.params.m
+    masses, ended = map(np.asarray, jax.lax.scan(step, state, jax.random.split(KEY, 9))[1])
+    assert ended.sum(0).tolist() == [3] * 4
+    kept = np.concatenate([first[None], masses])
+    assert len(np.unique(kept)) == 16 and (kept >= 0.5).all() and (kept <= 2).all()
+    np.testing.assert_array_equal((np.diff(kept, axis=0) != 0), ended)
+    _, one = env.reset_env(KEY, env.default_params)
+    obs = env.step_env(KEY, one, jnp.ones(1), env.default_params)[0]
+    own = pendulum.step_env(KEY, one.env_state.env_state, jnp.ones(1), one.params)[0]
+    np.testing.assert_array_equal(obs, own)
+    agent = ppo.make(SMALL, env)
+    assert np.isfinite(jax.jit(agent.update)(jax.jit(agent.init)(KEY))[1]["loss"])
