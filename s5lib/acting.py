@@ -254,7 +254,7 @@ def _roll(
 
     zeros = jnp.zeros(game.size)
     trials = trials_of(_open(game.env))
-    trial_returns = jnp.zeros((game.size, trials.trials or 0 if trials else 0))
+    trial_returns = jnp.zeros((game.size, (trials.trials or 0) if trials else 0))
     now = _Now(jnp.int32(0), obs, state, carry, jnp.ones(game.size, bool), zeros, zeros, trial_returns, ())
     keep, kept = game.keep, None
     if keep is not None:

@@ -138,36 +138,37 @@ def check_action(space: Space, action: Action, batch: tuple[int, ...] = ()) -> j
 
 
 _INTERFACE = ("reset_env", "step_env", "is_truncated", "observation_space", "action_space", "default_params")
-_OURS = {"LogWrapper": "EpisodeStatistics does the same", "GymnaxToBraxWrapper": "wrap what is inside it"}
 
 
 def check_interface(env: AnyEnv) -> None:
-    """Refuse an environment that lacks part of gymnax's interface, or whose ``reset`` and ``step`` do more than it tells below.
+    """Refuse an environment that lacks part of gymnax's interface, or does in ``reset`` and ``step`` what it does not below.
 
     All of this library goes by ``reset_env`` and ``step_env``. gymnax's wrappers change ``reset`` and ``step``, and pass on those
     two of the environment inside as they are: what such a wrapper does would be left out in silence.
     """
-    kind = type(env).__name__
     missing = [name for name in _INTERFACE if not hasattr(env, name)]
     if missing:
-        raise ValueError(f"env must have gymnax's interface; {kind} has no {' and no '.join(missing)}")
-    changed = [name for name in ("reset", "step") if hasattr(env, name) and not _stands_on(env, name, f"{name}_env")]
-    if changed:
-        owner = type(getattr(getattr(env, changed[0]), "__self__", env)).__name__
+        lacks = " and no ".join(missing)
         raise ValueError(
-            f"env must do all it does in reset_env and step_env, which wrappers and vectorize call; {owner} changes "
-            f"{' and '.join(changed)} alone. "
-            + _OURS.get(owner, "Let it define reset_env and step_env instead, as a subclass of s5lib.envs.Wrapper does")
+            f"env must have gymnax's interface; {type(env).__name__} has no {lacks}. Brax takes those of brax"
+        )
+    owners = {name: getattr(getattr(env, name), "__self__", env) for name in ("reset", "step") if hasattr(env, name)}
+    changed = [name for name, owner in owners.items() if not _stands_on(owner, name, f"{name}_env")]
+    if changed:
+        kind = type(owners[changed[0]]).__name__
+        own = "define reset_env and step_env, as a subclass of s5lib.envs.Wrapper does"
+        raise ValueError(
+            f"env must do all it does in reset_env and step_env; {kind} changes {' and '.join(changed)} alone. "
+            f"Instead, {'EpisodeStatistics does the same' if kind == 'LogWrapper' else own}"
         )
 
 
-def _stands_on(env: AnyEnv, above: str, below: str) -> bool:
-    """Whether a method is the same object's as the one it is built on, and no newer than that where it is an override."""
-    owners = [getattr(getattr(env, name), "__self__", env) for name in (above, below)]
-    kinds = type(owners[0]).__mro__
+def _stands_on(owner: AnyEnv, above: str, below: str) -> bool:
+    """Whether an object's own method can be one that is built on another of its own: that other's class is no older."""
+    kinds = type(owner).__mro__
     first, *others = [i for i, kind in enumerate(kinds) if above in vars(kind)] or [len(kinds)]
     start = next((i for i, kind in enumerate(kinds) if below in vars(kind)), len(kinds))
-    return owners[0] is owners[1] and (start <= first or not others)
+    return getattr(getattr(owner, below), "__self__", owner) is owner and (start <= first or not others)
 
 
 def begin(env: AnyEnv, key: jax.Array, params: EnvParams) -> Start:

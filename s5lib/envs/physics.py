@@ -201,6 +201,8 @@ class _Physics(Environment):
 
     def observation_space(self, params: EnvParams) -> Space:
         obs, _ = jax.eval_shape(self._load().reset, jax.random.key(0))
+        if not hasattr(obs, "shape"):
+            raise ValueError(f"world must show one array; {self.name} shows {type(obs).__name__}")
         return spaces.Box(-jnp.inf, jnp.inf, obs.shape)
 
     def action_space(self, params: EnvParams) -> Space:

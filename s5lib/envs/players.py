@@ -48,7 +48,8 @@ def play(env: AnyEnv, key: jax.Array, policy: str | Player = "random", params: E
     Returns:
         An ``Episode`` of as many steps as the environment's longest.
     Raises:
-        ValueError: ``policy`` is another string, the environment says of no horizon, or is refused as by ``Wrapper``.
+        ValueError: ``policy`` is another string, the environment does not say how long its episodes may be, or is refused as by
+            ``Wrapper``.
     Example:
         >>> from s5lib.envs import make
         >>> episode = play(make("RepeatPreviousEasy"), jax.random.key(0), "best")

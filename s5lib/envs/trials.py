@@ -91,9 +91,8 @@ class Trials(Wrapper):
 
     def reset_env(self, key: jax.Array, params: EnvParams) -> Start:
         obs, state = super().reset_env(key, params)
-        first = (
-            None if self.fresh else jax.tree.map(jnp.copy, (obs, state.env_state))
-        )  # buffers of its own, to be donated
+        start = (obs, state.env_state)
+        first = None if self.fresh else jax.tree.map(jnp.copy, start)  # buffers of its own: a state may be donated
         return obs, TrialState(**vars(state), trial=jnp.int32(0), trial_return=jnp.float32(0), first=first)
 
     def transition(self, key: jax.Array, state: EnvState, action: jax.Array, params: EnvParams) -> Transition:

@@ -371,9 +371,14 @@ def in_reach(space: Any) -> bool:
     It does not suit a box of one dimension and finite bounds, of which one lies nearer to 0 than .5, or further than 5, or on
     the other's side.
     """
-    if not spaces.is_vector(space) or not np.isfinite([space.low, space.high]).all():
+    if not spaces.is_vector(space) or not _is_bounded(space):
         return True
-    return all(np.all((np.asarray(bound) >= 0.5) & (np.asarray(bound) <= 5)) for bound in (-space.low, space.high))
+    bounds = -np.asarray(space.low), np.asarray(space.high)
+    return all(np.all((bound >= 0.5) & (bound <= 5)) for bound in bounds)
+
+
+def _is_bounded(box: Any) -> bool:
+    return all(np.isfinite(bound).all() for bound in (box.low, box.high))
 
 
 @dataclass(frozen=True)
@@ -406,7 +411,7 @@ class ScaledAction(Wrapper):
 def _check_bounded(env: AnyEnv) -> None:
     check_action_box(env)
     space = env.action_space(env.default_params)
-    if not np.isfinite([space.low, space.high]).all():
+    if not _is_bounded(space):
         raise ValueError(f"env must have bounded actions, to be stretched to; {type(env).__name__} has {space}")
 
 

@@ -237,7 +237,18 @@ def test_a_wrapper_that_would_be_bypassed_is_refused(env, message, use):
         use(env)
 
 
-@pytest.mark.parametrize("env", [Probe(), gymnax.make("CartPole-v1")[0], Passing(Probe())])
+class Doubled(Passing):
+    """A wrapper that does what it does where we look, and passes on the rest."""
+
+    def step_env(self, *args):
+        obs, state, reward, *rest = self.inside.step_env(*args)
+        return obs, state, 2 * reward, *rest
+
+
+OTHERS = [Probe(), gymnax.make("CartPole-v1")[0], gymnax.make("DeepSea-bsuite")[0], Passing(Probe()), Doubled(Probe())]
+
+
+@pytest.mark.parametrize("env", OTHERS, ids=lambda env: type(env).__name__)
 def test_what_goes_by_reset_env_and_step_env_is_taken(env):
     assert Wrapper(env).env is env and vectorize(env, 2).env is env
 
@@ -273,7 +284,7 @@ def test_actions_of_another_scale_are_stretched_to_their_box(low, high):
     assert "'class': 'ScaledAction'" in str(records.described(agent.env))
 
 
-@pytest.mark.parametrize("low, high", [(-1.0, 1.0), (-2.0, 2.0), (-0.5, 5.0), (-jnp.inf, jnp.inf), (0.0, jnp.inf)])
+@pytest.mark.parametrize("low, high", [(-1.0, 1.0), (-2.0, 2.0), (-0.5, (5.0,)), (-jnp.inf, jnp.inf), (0.0, jnp.inf)])
 def test_actions_of_about_one_stay_as_they_are(low, high):
     agent = ppo.make(SMALL, Echo(low=low, high=high))
     assert agent.env == EpisodeStatistics(PreviousAction(Echo(low=low, high=high)))
