@@ -18,7 +18,7 @@ from s5lib.config import check_positive_int, is_concrete
 from s5lib.distributions import Distribution
 from s5lib.envs import EpisodeStatistics, PreviousAction, ScaledAction, find, vectorize
 from s5lib.envs import make as make_env
-from s5lib.envs.base import AnyEnv, EnvState, Obs, check_vectors, horizon_of
+from s5lib.envs.base import AnyEnv, EnvState, Obs, check_interface, check_vectors, horizon_of
 from s5lib.envs.spaces import is_vector
 from s5lib.envs.trials import trials_of
 from s5lib.envs.vector import rarely
@@ -533,6 +533,7 @@ def make(
     """
 
     def wrap(env: AnyEnv) -> EpisodeStatistics:
+        check_interface(env)
         env = env if in_reach(env.action_space(env.default_params)) else ScaledAction(env)
         if network is None or config.previous_action:
             check_vectors(env, " Others need make(config, env, network=...) and previous_action=False")
