@@ -14,7 +14,8 @@ import numpy as np
 
 from s5lib.config import check_positive_int
 from s5lib.envs import vectorize
-from s5lib.envs.base import AnyEnv, EnvState, Info, Start, Step, horizon_of
+from s5lib.envs.base import AnyEnv, EnvState, Info, Obs, Start, Step, horizon_of
+from s5lib.envs.trials import trials_of
 from s5lib.envs.vector import beside
 from s5lib.memory import Carry, Params, Prepared
 
@@ -51,7 +52,7 @@ def act(
     network: Network,
     params: Params,
     carry: Carry,
-    obs: jax.Array,
+    obs: Obs,
     resets: jax.Array,
     key: jax.Array,
     prepared: Prepared = None,
@@ -63,7 +64,7 @@ def act(
         network: an ``ActorCritic``, or another ``Network``.
         params: its weights.
         carry: the memory's state: ``network.initial_carry(B)`` at first, then what the last call returned.
-        obs: (B, O), what is seen now.
+        obs: (B, O), what is seen now; or what else the network reads, each leaf (B, ...).
         resets: (B,) bool, True where obs opens an episode: the memory forgets before it reads.
         key: random key, a new one each step; unused with ``greedy``.
         prepared: ``network.apply(params, method="prepare")``, worked out once for many steps; None works it out anew.
@@ -89,13 +90,14 @@ def _act(
     network: Any,
     params: Params,
     carry: Carry,
-    obs: jax.Array,
+    obs: Obs,
     resets: jax.Array,
     key: jax.Array,
     prepared: Prepared,
     greedy: bool,
 ) -> tuple[jax.Array, Carry]:
-    carry, policy, _ = _open(network).apply(params, carry, obs[None], resets[None], prepared)
+    obs, resets = jax.tree.map(lambda leaf: leaf[None], (obs, resets))
+    carry, policy, _ = _open(network).apply(params, carry, obs, resets, prepared)
     return (policy.mode() if greedy else policy.sample(key))[0], carry
 
 
@@ -114,7 +116,7 @@ class Moment(NamedTuple):
         next_obs: what was seen after the action.
     """
 
-    obs: jax.Array
+    obs: Obs
     state: EnvState
     carry: Carry
     action: jax.Array
@@ -122,7 +124,7 @@ class Moment(NamedTuple):
     terminated: jax.Array
     truncated: jax.Array
     active: jax.Array
-    next_obs: jax.Array
+    next_obs: Obs
 
 
 class Episodes(NamedTuple):
@@ -221,7 +223,7 @@ class _Now(NamedTuple):
     """What goes on from step to step; ``rows`` are the rewards of every step and what is kept of some."""
 
     t: jax.Array
-    obs: jax.Array
+    obs: Obs
     state: EnvState
     carry: Carry
     active: jax.Array
@@ -251,7 +253,8 @@ def _roll(
         return seen, state, info
 
     zeros = jnp.zeros(game.size)
-    trial_returns = jnp.zeros((game.size, getattr(_open(game.env), "trials", None) or 0))
+    trials = trials_of(_open(game.env))
+    trial_returns = jnp.zeros((game.size, (trials.trials or 0) if trials else 0))
     now = _Now(jnp.int32(0), obs, state, carry, jnp.ones(game.size, bool), zeros, zeros, trial_returns, ())
     keep, kept = game.keep, None
     if keep is not None:

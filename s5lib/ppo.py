@@ -5,7 +5,7 @@ Times, with t counting the steps of a rollout: the agent reads ``obs[t]``, after
 """
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -13,14 +13,17 @@ import numpy as np
 import optax
 from flax import struct
 
-from s5lib.acting import episodes
+from s5lib.acting import Network, episodes
 from s5lib.config import check_choice, check_flags, check_positive_int, check_widths, is_concrete
 from s5lib.distributions import Distribution
-from s5lib.envs import EpisodeStatistics, PreviousAction, vectorize
+from s5lib.envs import EpisodeStatistics, PreviousAction, ScaledAction, find, vectorize
 from s5lib.envs import make as make_env
-from s5lib.envs.base import AnyEnv, EnvState, check_vectors, horizon_of
+from s5lib.envs.base import AnyEnv, EnvState, Obs, check_interface, check_vectors, horizon_of
+from s5lib.envs.spaces import is_vector
+from s5lib.envs.trials import trials_of
 from s5lib.envs.vector import rarely
 from s5lib.envs.worlds import ManyWorlds, check_share
+from s5lib.envs.wrappers import in_reach
 from s5lib.memory import MEMORIES, Carry, Params, Prepared, make_memory
 from s5lib.networks import ActorCritic
 from s5lib.returns import gae
@@ -29,6 +32,7 @@ __all__ = ["Agent", "Hypers", "PPOConfig", "PPOState", "Rollout", "make", "ppo_l
 
 
 Number: TypeAlias = jax.Array | float  # one number, or one for each member of a ``vmap``
+Tree = TypeVar("Tree")
 Options: TypeAlias = tuple[tuple[str, Any], ...]  # pairs (option, value): a dict that can be hashed
 
 
@@ -194,10 +198,10 @@ class Rollout(NamedTuple):
         value: the critic's estimate at obs.
         reward: what came of it.
         ended: no later reward counts for this step or an earlier one: an episode's last, or a trial's that asks for it.
-        cut_value: the value of the episode's last observation where it was truncated and not terminated; else 0.
+        cut_value: the value of the episode's last observation where it was truncated, and nothing else ended the sum; else 0.
     """
 
-    obs: jax.Array
+    obs: Obs
     resets: jax.Array
     action: jax.Array
     log_prob: jax.Array
@@ -213,7 +217,7 @@ class PPOState(struct.PyTreeNode):
     params: Params
     opt_state: optax.OptState
     env_state: EnvState
-    obs: jax.Array
+    obs: Obs
     resets: jax.Array
     carry: Carry
     key: jax.Array
@@ -278,13 +282,13 @@ class Agent:
         config: what was asked for.
         env: the wrapped environment.
         eval_env: that of ``evaluate``; the same, unless another was asked for.
-        network: its ActorCritic.
+        network: its ActorCritic, or a network of your own.
     """
 
     config: PPOConfig
     env: AnyEnv
     eval_env: AnyEnv
-    network: ActorCritic
+    network: Any  # a Network
 
     @property
     def steps_per_update(self) -> int:
@@ -298,7 +302,7 @@ class Agent:
 
     @property
     def _returns(self) -> tuple[str, ...]:
-        return ("return", "trial_return") if hasattr(self.env, "trials") else ("return",)
+        return ("return", "trial_return") if trials_of(self.env) else ("return",)
 
     def init(self, key: jax.Array, hypers: Hypers | None = None) -> PPOState:
         """Start: fresh weights, fresh environments.
@@ -316,8 +320,8 @@ class Agent:
         B = self.config.num_envs
         obs, env_state = vectorize(self.env, B).reset(key_env)
         carry, resets = self.network.initial_carry(B), jnp.ones(B, bool)
-        params = self.network.init(key_net, carry, obs[None], resets[None])
-        return PPOState(
+        params = self.network.init(key_net, carry, *_once((obs, resets)))
+        state = PPOState(
             params=params,
             opt_state=_adam.init(params),
             env_state=env_state,
@@ -329,6 +333,7 @@ class Agent:
             update=jnp.int32(0),
             latest={name: jnp.full(len(self.worlds) or (), jnp.nan, jnp.float32) for name in self._returns},
         )
+        return jax.tree.map(jnp.copy, state)  # each leaf a buffer of its own, so that the state may be donated
 
     def update(self, state: PPOState) -> tuple[PPOState, dict[str, jax.Array]]:
         """One rollout and the gradient steps on it.
@@ -348,7 +353,7 @@ class Agent:
         state, rollout, finished = self.collect(state, key_rollout)
 
         # ADVANTAGES
-        _, _, last_value = self._read(state.params, state.carry, state.obs[None], state.resets[None])
+        _, _, last_value = self._read(state.params, state.carry, *_once((state.obs, state.resets)))
         following = jnp.concatenate([rollout.value[1:], last_value])
         next_value = jnp.where(rollout.ended, rollout.cut_value, following)
         advantage = gae(rollout.reward, rollout.value, next_value, rollout.ended, hypers.gamma, hypers.gae_lambda)
@@ -405,27 +410,26 @@ class Agent:
         envs, params = vectorize(self.env, self.config.num_envs), state.params
         prepared = self.network.apply(params, method="prepare")
 
-        def value_of_cut(
-            zero: jax.Array, carry: Carry, obs: jax.Array, params: Params, prepared: Prepared
-        ) -> jax.Array:
+        def value_of_cut(zero: jax.Array, carry: Carry, obs: Obs, params: Params, prepared: Prepared) -> jax.Array:
             unset = jnp.zeros(zero.shape, bool)  # the episode's own last observation: nothing is forgotten before it
-            return self._read(params, carry, obs[None], unset[None], prepared)[2][0]
+            return self._read(params, carry, *_once((obs, unset)), prepared)[2][0]
 
         def step(now: tuple, key: jax.Array) -> tuple:
             env_state, obs, resets, carry = now
             key_act, key_step = jax.random.split(key)
-            carry, policy, value = self._read(params, carry, obs[None], resets[None], prepared)
+            carry, policy, value = self._read(params, carry, *_once((obs, resets)), prepared)
             action = policy.sample(key_act)
             log_prob = policy.log_prob(action)[0]
             next_obs, env_state, reward, terminated, truncated, info = envs.step(key_step, env_state, action[0])
-            cut = truncated & ~terminated
+            # A trial may end the sum of rewards, though memory goes on.
+            over = terminated | info.get("returns_end", False)
+            cut = truncated & ~over
             final_value = rarely(
                 cut.any(), value_of_cut, jnp.zeros_like(reward), carry, info["final_observation"], params, prepared
             )
             ended = terminated | truncated
-            # A trial may end the sum of rewards, though memory goes on.
-            stops = ended | info.get("returns_end", False)
-            row = Rollout(obs, resets, action[0], log_prob, value[0], reward, stops, jnp.where(cut, final_value, 0))
+            stops, cut_value = truncated | over, jnp.where(cut, final_value, 0)
+            row = Rollout(obs, resets, action[0], log_prob, value[0], reward, stops, cut_value)
             finished = {"return": Finished(ended, info["episode_return"])}
             if "trial_return" in self._returns:
                 finished["trial_return"] = Finished(info["trial_ended"], info["trial_return"])
@@ -471,7 +475,7 @@ class Agent:
         return leaf.reshape(len(leaf), len(self.worlds), -1).sum((0, 2)) if self.worlds else leaf.sum()
 
     def _read(
-        self, params: Params, carry: Carry, obs: jax.Array, resets: jax.Array, prepared: Prepared = None
+        self, params: Params, carry: Carry, obs: Obs, resets: jax.Array, prepared: Prepared = None
     ) -> tuple[Carry, Distribution, jax.Array]:
         told = resets if self.config.resets else jnp.zeros_like(resets)
         read: Any = self.network.apply(params, carry, obs, told, prepared)
@@ -503,6 +507,15 @@ def _named(what: str, names: tuple[str, ...], values: jax.Array) -> dict[str, ja
     return {f"{what}/{name}": values[i] for i, name in enumerate(names)}
 
 
+def _shapes(env: AnyEnv) -> Any:
+    """The shapes of an environment's observations: of vectors their length."""
+    space = env.observation_space(env.default_params)
+    if is_vector(space):
+        return space.shape[0]
+    obs, _ = jax.eval_shape(vectorize(env, len(_worlds(env)) or 1).reset_env, jax.random.key(0))
+    return jax.tree.map(lambda leaf: leaf.shape[1:], obs)
+
+
 class Finished(NamedTuple):
     """Where episodes, or trials, ended in a rollout, and what each had earned by then; (T, B)."""
 
@@ -510,22 +523,35 @@ class Finished(NamedTuple):
     total: jax.Array
 
 
+def _once(tree: Tree) -> Tree:
+    """One step as a sequence of one."""
+    return jax.tree.map(lambda leaf: leaf[None], tree)
+
+
 _adam = optax.scale_by_adam(eps=1e-5)
 
 
-def make(config: PPOConfig, env: AnyEnv | None = None, eval_env: AnyEnv | None = None) -> Agent:
+def make(
+    config: PPOConfig, env: AnyEnv | None = None, eval_env: AnyEnv | None = None, network: Network | None = None
+) -> Agent:
     """Build the agent that a config describes.
+
+    Actions whose bounds are far from 1, such as -2000 to 2000, are stretched: see ``ScaledAction``.
 
     Args:
         config: a PPOConfig.
         env: your own environment, with gymnax's interface and vectors as observations, or ``ManyWorlds``; made from
-            ``config.env`` if None.
+            ``config.env`` if None. ``config.env`` is then no more than a name, though a known one, and options are refused.
         eval_env: another for ``evaluate``, with the same spaces; if None, your own, or what ``config.eval_env_options`` ask for.
+        network: your own, a flax module that is called as an ``ActorCritic`` is and returns the same, with its ``initial_carry``
+            and ``prepare``; it may read observations of any kind, pictures or a dictionary of them. The config's memory, encoder
+            and head are then not used; where it calls a memory ``memory``, that one's slow parameters heed ``ssm_lr``.
     Returns:
         An Agent.
     Raises:
         ValueError, TypeError: the environment, memory or an option is unknown, observations are not vectors, ``eval_env`` has
-            other spaces or does not say how long its episodes may be, or many worlds cannot have equal shares of the environments.
+            other spaces or does not say how long its episodes may be, many worlds cannot have equal shares of the environments, or
+            options are set for an environment that is given.
     Example:
         >>> agent = make(PPOConfig(features=16, num_envs=4, num_steps=16, num_minibatches=2))
         >>> state, metrics = jax.jit(agent.update)(agent.init(jax.random.key(0)))
@@ -535,8 +561,12 @@ def make(config: PPOConfig, env: AnyEnv | None = None, eval_env: AnyEnv | None =
     """
 
     def wrap(env: AnyEnv) -> EpisodeStatistics:
+        check_interface(env)
+        env = env if in_reach(env.action_space(env.default_params)) else ScaledAction(env)
+        if network is None or config.previous_action:
+            check_vectors(env, " Others need make(config, env, network=...) and previous_action=False")
         if config.previous_action:
-            env = PreviousAction(env, reward=config.previous_reward, trial=hasattr(env, "trials"))
+            env = PreviousAction(env, reward=config.previous_reward, trial=trials_of(env) is not None)
         return EpisodeStatistics(env)
 
     def wrapped(env: AnyEnv, share: str) -> AnyEnv:
@@ -545,16 +575,23 @@ def make(config: PPOConfig, env: AnyEnv | None = None, eval_env: AnyEnv | None =
         check_share(share, getattr(config, share), env)
         return env.wrap(wrap)
 
+    if isinstance(network, type) or (network is not None and not hasattr(network, "initial_carry")):
+        raise TypeError(f"network must be an object with initial_carry and prepare; got {network!r}")
+    find(config.env)
+    for name, own in {"env_options": env, "eval_env_options": eval_env if env is None else env}.items():
+        if own is not None and getattr(config, name):
+            raise ValueError(f"{name} must be empty beside an environment of your own; got {getattr(config, name)}")
     if env is None:
         options = dict(config.env_options)
         env = make_env(config.env, **options)
         if eval_env is None and config.eval_env_options:
             eval_env = make_env(config.env, **{**options, **dict(config.eval_env_options)})
     env, eval_env = wrapped(env, "num_envs"), wrapped(env if eval_env is None else eval_env, "eval_episodes")
-    sizes, eval_sizes = ((check_vectors(e), str(e.action_space(e.default_params))) for e in (env, eval_env))
+    sizes, eval_sizes = ((_shapes(e), str(e.action_space(e.default_params))) for e in (env, eval_env))
     if sizes != eval_sizes:
         raise ValueError(f"eval_env must have the observations and actions of env, {sizes}; got {eval_sizes}")
     horizon_of(eval_env)  # said now, and not when a long run is over and to be scored
-    memory = make_memory(config.memory, config.features, **dict(config.memory_options))
-    network = ActorCritic(env.action_space(env.default_params), memory, config.encoder, config.head)
+    if network is None:
+        memory = make_memory(config.memory, config.features, **dict(config.memory_options))
+        network = ActorCritic(env.action_space(env.default_params), memory, config.encoder, config.head)
     return Agent(config, env, eval_env, network)

@@ -246,6 +246,23 @@ def test_the_first_gradient_step_is_on_policy():
         assert abs(metrics["approx_kl"]) < 1e-6 and metrics["clip_fraction"] == 0
 
 
+@pytest.mark.parametrize("memory", MEMORIES)
+def test_no_two_leaves_of_a_state_share_a_buffer(memory):
+    state = ppo.make(PPOConfig(memory=memory, **SMALL), Trials(Probe("terminated"), 2, fresh=False)).init(KEY)
+    leaves = jax.tree.leaves(state.replace(key=jax.random.key_data(state.key)))
+    assert len({leaf.unsafe_buffer_pointer() for leaf in leaves}) == len(leaves)
+
+
+@pytest.mark.parametrize("jit", [jax.jit, lambda function: function], ids=["jit", "plain"])
+def test_a_state_may_be_donated(jit):
+    """XLA refuses to take a buffer twice; and what it takes is not the caller's own."""
+    agent, hypers = agent_for(), jax.tree.map(jnp.float32, HYPERS)
+    state, update = jit(agent.init)(KEY, hypers), jax.jit(agent.update, donate_argnums=0)
+    for _ in range(2):
+        state, metrics = update(state)
+    assert np.isfinite(metrics["loss"]) and jnp.isfinite(jnp.stack(hypers)).all()
+
+
 def test_seeds_and_hypers_by_vmap():
     agent = agent_for()
     keys = jax.random.split(KEY, 2)
@@ -369,7 +386,7 @@ def test_evaluate_in_another_environment():
     assert "trial/1" in final and "trial/2" not in final and 0 < final["return"] <= 2
     # Your own environments: the one given is used for both, unless another is given too.
     probe, later = Probe("later", 7), Probe("later", 9)
-    assert ppo.make(PPOConfig(**options, **SMALL), probe).eval_env.horizon == 7
+    assert ppo.make(PPOConfig(**SMALL), probe).eval_env.horizon == 7
     assert ppo.make(PPOConfig(**SMALL), probe, later).eval_env.horizon == 9
     with pytest.raises(ValueError, match="eval_env must have the observations and actions of env"):
         ppo.make(PPOConfig(**SMALL), probe, make("RepeatPreviousEasy"))

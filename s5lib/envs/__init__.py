@@ -27,8 +27,11 @@ from s5lib.envs.wrappers import (
     EpisodeStatistics,
     Padded,
     PreviousAction,
+    ScaledAction,
     Standardized,
     TimeLimit,
+    VariedParams,
+    WithParams,
     Wrapper,
     inner,
 )
@@ -49,10 +52,13 @@ __all__ = [
     "ProjectedCartPole",
     "ProjectedWorlds",
     "Projection",
+    "ScaledAction",
     "Standardized",
     "TimeLimit",
     "Trials",
+    "VariedParams",
     "VectorEnv",
+    "WithParams",
     "Wrapper",
     "describe",
     "env_names",
@@ -113,6 +119,26 @@ def make(name: str, **options: Any) -> Environment:
         10
 
     """
+    family, kind, level = find(name)
+    known = [field.name for field in dataclasses.fields(kind) if field.init]
+    for option in options:
+        if option not in known:
+            raise TypeError(
+                f"{family} has no option {option!r}; it has {', '.join(known) or 'none'}.{did_you_mean(option, known)}"
+            )
+    return kind(**{**level, **options})
+
+
+def find(name: str) -> tuple[str, Any, dict[str, Any]]:
+    """Look a name up as ``make`` does, and build nothing.
+
+    Args:
+        name: as in ``make``.
+    Returns:
+        The family, its class, which is a dataclass, and what the level in the name sets of its fields.
+    Raises:
+        ValueError: an unknown name, with the nearest one.
+    """
     bare = re.sub(r"^popgym-|-v0$", "", name) if isinstance(name, str) else str(name)
     family, level = re.fullmatch(r"(.*?)(Easy|Medium|Hard|)", bare).groups()  # type: ignore[union-attr]
     family = ALIASES.get(family, family)
@@ -123,15 +149,8 @@ def make(name: str, **options: Any) -> Environment:
             f"no environment is called {name!r}.{nearest} env_names() lists {len(env_names())} games, "
             f"env_names(meta=True) {', '.join(env_names(meta=True))}, physics_names() {len(physics_names())} worlds"
         )
-    kind: Any  # a dataclass
     kind, levels = families[family]
-    known = [field.name for field in dataclasses.fields(kind) if field.init]
-    for option in options:
-        if option not in known:
-            raise TypeError(
-                f"{family} has no option {option!r}; it has {', '.join(known) or 'none'}.{did_you_mean(option, known)}"
-            )
-    return kind(**{**levels[level or next(iter(levels))], **options})
+    return family, kind, levels[level or next(iter(levels))]
 
 
 def describe(name: str, **options: Any) -> Description:

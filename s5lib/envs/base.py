@@ -30,10 +30,14 @@ __all__ = [
     "Start",
     "Step",
     "Transition",
+    "advance",
+    "begin",
     "check_action",
     "check_action_box",
+    "check_interface",
     "check_vectors",
     "horizon_of",
+    "is_cut",
     "one_hots",
 ]
 
@@ -89,6 +93,9 @@ class Description:
     source: str
 
 
+NEVER = np.iinfo(np.int32).max  # the time limit of an environment that has none
+
+
 def one_hots(values: jax.Array, sizes: tuple[int, ...]) -> jax.Array:
     """Write several integers as one vector of zeros and ones, each integer in its own stretch.
 
@@ -130,22 +137,90 @@ def check_action(space: Space, action: Action, batch: tuple[int, ...] = ()) -> j
     return jnp.clip(jnp.asarray(given).astype(space.dtype), low, high)
 
 
+_INTERFACE = ("reset_env", "step_env", "is_truncated", "observation_space", "action_space", "default_params")
+
+
+def check_interface(env: AnyEnv) -> None:
+    """Refuse an environment that lacks part of gymnax's interface, or does in ``reset`` and ``step`` what it does not below.
+
+    All of this library goes by ``reset_env`` and ``step_env``. gymnax's wrappers change ``reset`` and ``step``, and pass on those
+    two of the environment inside as they are: what such a wrapper does would be left out in silence.
+    """
+    missing = [name for name in _INTERFACE if not hasattr(env, name)]
+    if missing:
+        lacks = " and no ".join(missing)
+        raise ValueError(
+            f"env must have gymnax's interface; {type(env).__name__} has no {lacks}. Brax takes those of brax"
+        )
+    owners = {name: getattr(getattr(env, name), "__self__", env) for name in ("reset", "step") if hasattr(env, name)}
+    changed = [name for name, owner in owners.items() if not _stands_on(owner, name, f"{name}_env")]
+    if changed:
+        kind = type(owners[changed[0]]).__name__
+        own = "define reset_env and step_env, as a subclass of s5lib.envs.Wrapper does"
+        raise ValueError(
+            f"env must do all it does in reset_env and step_env; {kind} changes {' and '.join(changed)} alone. "
+            f"Instead, {'EpisodeStatistics does the same' if kind == 'LogWrapper' else own}"
+        )
+
+
+def _stands_on(owner: AnyEnv, above: str, below: str) -> bool:
+    """Whether an object's own method can be one that is built on another of its own: that other's class is no older."""
+    kinds = type(owner).__mro__
+    first, *others = [i for i, kind in enumerate(kinds) if above in vars(kind)] or [len(kinds)]
+    start = next((i for i, kind in enumerate(kinds) if below in vars(kind)), len(kinds))
+    return getattr(getattr(owner, below), "__self__", owner) is owner and (start <= first or not others)
+
+
+def begin(env: AnyEnv, key: jax.Array, params: EnvParams) -> Start:
+    """Start an episode of anyone's environment: ``reset_env``, with numbers as arrays whose types are settled."""
+    return _settled(env.reset_env(key, params))
+
+
+def advance(env: AnyEnv, key: jax.Array, state: EnvState, action: Action, params: EnvParams) -> Transition:
+    """Step anyone's environment and begin nothing anew: ``step_env``, with the reward as float32 and the flag as bool.
+
+    It may pay any real number, and flag with any: not 0 is True. A TypeError names what else it gives.
+    """
+    obs, state, reward, terminated, info = env.step_env(key, state, action, params)
+    reward, terminated = _number(env, "reward", reward, float), _number(env, "terminated", terminated, bool)
+    return *_settled((obs, state)), reward, terminated, info
+
+
+def is_cut(env: AnyEnv, state: EnvState, params: EnvParams) -> jax.Array:
+    """Ask anyone's environment whether a time limit cut the episode at this state: ``is_truncated``, as bool."""
+    return _number(env, "truncated", env.is_truncated(state, params), bool)
+
+
+def _number(env: AnyEnv, name: str, value: ArrayLike, kind: type) -> jax.Array:
+    number = jnp.asarray(value)
+    if number.shape != () or not any(jnp.issubdtype(number.dtype, of) for of in (jnp.bool_, jnp.integer, jnp.floating)):
+        raise TypeError(
+            f"{name} must be one real number; {type(env).__name__} gives {number.dtype} of shape {number.shape}"
+        )
+    return number.astype(jnp.float32 if kind is float else kind)
+
+
+def _settled(tree: Any) -> Any:
+    """Plain numbers and weakly typed arrays would change their type with the first step, and all be compiled twice."""
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.asarray(leaf).dtype), tree)
+
+
 def horizon_of(env: AnyEnv) -> int:
     """Return the steps of the longest episode, by ``horizon`` or gymnax's ``max_steps_in_episode``; a ValueError without either."""
     params = getattr(env, "default_params", None)
-    horizon = getattr(env, "horizon", getattr(params, "max_steps_in_episode", None))
-    if horizon is None:
+    horizon = getattr(env, "horizon", getattr(params, "max_steps_in_episode", NEVER))
+    if not horizon < NEVER:
         raise ValueError(
             f"horizon must be given: {type(env).__name__} does not say how long its episodes may be. TimeLimit(env, max_steps) does"
         )
     return int(horizon)
 
 
-def check_vectors(env: AnyEnv) -> int:
-    """Return the length of an environment's observations if they are vectors; else a ValueError."""
+def check_vectors(env: AnyEnv, advice: str = "") -> int:
+    """Return the length of an environment's observations if they are vectors; else a ValueError, with advice if there is some."""
     space = env.observation_space(env.default_params)
     if not is_vector(space):
-        raise ValueError(f"env must have vectors as observations; {type(env).__name__} has {space}")
+        raise ValueError(f"env must have vectors as observations; {type(env).__name__} has {space}.{advice}")
     return space.shape[0]
 
 
@@ -185,12 +260,12 @@ class Environment:
     @property
     def horizon(self) -> int:
         """Steps in the longest episode."""
-        raise NotImplementedError
+        raise AttributeError(f"{self.name} does not say how long its episodes may be: let it define horizon")
 
     @property
     def default_params(self) -> EnvParams:
         """What ``reset`` and ``step`` go by when they are told nothing else."""
-        return EnvParams(max_steps_in_episode=self.horizon)
+        return EnvParams(max_steps_in_episode=getattr(self, "horizon", NEVER))
 
     @property
     def num_actions(self) -> int:
@@ -208,7 +283,7 @@ class Environment:
     @partial(jax.jit, static_argnames="self")
     def reset(self, key: jax.Array, params: EnvParams | None = None) -> Start:
         """Begin an episode."""
-        return self.reset_env(key, self.default_params if params is None else params)
+        return begin(self, key, self.default_params if params is None else params)
 
     def step(self, key: jax.Array, state: EnvState, action: Action, params: EnvParams | None = None) -> Step:
         """Step, and begin the next episode where this one ends."""
@@ -218,11 +293,11 @@ class Environment:
     @partial(jax.jit, static_argnames="self")
     def _step(self, key: jax.Array, state: EnvState, action: jax.Array, params: EnvParams) -> Step:
         key_step, key_reset = jax.random.split(key)
-        last_obs, last_state, reward, terminated, info = self.step_env(key_step, state, action, params)
-        truncated = self.is_truncated(last_state, params)
+        last_obs, last_state, reward, terminated, info = advance(self, key_step, state, action, params)
+        truncated = is_cut(self, last_state, params)
         over = terminated | truncated
         obs, state = jax.tree.map(
-            lambda new, old: jax.lax.select(over, new, old), self.reset_env(key_reset, params), (last_obs, last_state)
+            lambda new, old: jax.lax.select(over, new, old), begin(self, key_reset, params), (last_obs, last_state)
         )
         info = {**info, "terminated": terminated, "truncated": truncated, "final_observation": last_obs}
         return obs, state, reward, terminated, truncated, info

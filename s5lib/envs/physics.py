@@ -201,6 +201,8 @@ class _Physics(Environment):
 
     def observation_space(self, params: EnvParams) -> Space:
         obs, _ = jax.eval_shape(self._load().reset, jax.random.key(0))
+        if not hasattr(obs, "shape"):
+            raise ValueError(f"world must show one array; {self.name} shows {type(obs).__name__}")
         return spaces.Box(-jnp.inf, jnp.inf, obs.shape)
 
     def action_space(self, params: EnvParams) -> Space:
@@ -279,36 +281,43 @@ class Brax(_Physics):
     ``truncated``, no NaN for the agent. Actions are -1 to 1, which brax itself stretches where its motors need it.
 
     Args:
-        world: as brax spells it, such as ``"reacher"``.
+        world: as brax spells it, such as ``"reacher"``; or a ``brax.envs.Env`` of your own, without brax's training wrappers.
         max_steps: time limit of an episode; 1000 in brax's training.
-        backend: ``"spring"``, the fastest, ``"positional"`` or ``"generalized"``.
+        backend: ``"spring"``, the fastest, ``"positional"`` or ``"generalized"``; your own has its own.
     Raises:
         ImportError: the package is missing; the message holds the pip command.
-        ValueError, TypeError: an unknown world or backend, or a limit that is not a positive integer.
+        ValueError, TypeError: an unknown world or backend, a limit that is not a positive integer, a training wrapper, or an
+            object that is no environment.
     Source: Freeman et al. 2021 (arXiv 2106.13281); google/brax, brax/envs.
     Differs: brax's AutoResetWrapper starts each episode of an environment from its first start again; here each is fresh.
         Its worlds default to the engine "generalized", which is 3 to 6 times slower.
     """
 
-    world: str = "reacher"
+    world: Any = "reacher"
     max_steps: int = 1000
     backend: str = "spring"
 
     def __post_init__(self) -> None:
-        check_choice("world", self.world, _BRAX)
+        if isinstance(self.world, str):
+            check_choice("world", self.world, _BRAX)
         check_choice("backend", self.backend, ("spring", "positional", "generalized"))
         check_positive_int("max_steps", self.max_steps)
         self._load()
 
     @property
     def name(self) -> str:
-        return f"brax/{self.world}"
+        return f"brax/{self.world if isinstance(self.world, str) else type(self.world).__name__}"
 
     def _load(self) -> _World:
-        return _brax(self.world, self.backend)
+        return _brax(self.world, self.backend) if isinstance(self.world, str) else _own(self.world)
 
     def describe(self) -> Description:
-        return self._tell(f"brax, engine {self.backend!r}; after the MuJoCo tasks of OpenAI Gym")
+        named = isinstance(self.world, str)
+        return self._tell(
+            f"brax, engine {self.backend!r}; after the MuJoCo tasks of OpenAI Gym"
+            if named
+            else "your own, with brax's interface"
+        )
 
 
 # Of MuJoCo's state, what the suite's next step depends on: it sets the controls itself, and applies no outside force.
@@ -371,6 +380,33 @@ def _brax(name: str, backend: str) -> _World:
     def step(pipeline_state: EnvState, action: jax.Array) -> tuple:
         state = env.step(envs.State(pipeline_state, None, jnp.float32(0), jnp.float32(0)), action)
         return state.obs, state.pipeline_state, jnp.asarray(state.reward, jnp.float32), jnp.asarray(state.done)
+
+    return _World(jax.jit(reset), jax.jit(step), env.action_size, env)
+
+
+@functools.cache
+def _own(env: Any) -> _World:
+    """An environment of somebody's, of which no more is known than brax's interface: all of its state is kept."""
+    if isinstance(env, type) or not all(hasattr(env, name) for name in ("reset", "step", "action_size")):
+        raise TypeError(f"world must be a name or a brax.envs.Env, with reset, step and action_size; got {env!r}")
+    layer = env
+    while layer is not None:
+        if type(layer).__module__ == "brax.envs.wrappers.training":
+            name = type(layer).__name__
+            raise ValueError(
+                f"world must be the environment itself, which is batched, cut and begun anew here; got {name}"
+            )
+        layer = vars(layer).get("env")
+
+    @_quietly()
+    def reset(key: jax.Array) -> Start:
+        state = env.reset(key)
+        return state.obs, state
+
+    @_quietly()
+    def step(state: EnvState, action: jax.Array) -> tuple:
+        state = env.step(state, action)
+        return state.obs, state, jnp.asarray(state.reward, jnp.float32), jnp.asarray(state.done)
 
     return _World(jax.jit(reset), jax.jit(step), env.action_size, env)
 

@@ -133,6 +133,7 @@ class Projection(Wrapper):
     held_out: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         sizes = {"obs_size": (check_vectors(self.env), "observations")}
         if self.action_size is not None or self.mirror:
             sizes["action_size"] = (self._num_inner_actions(), "actions")

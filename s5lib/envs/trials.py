@@ -12,11 +12,11 @@ import jax
 import jax.numpy as jnp
 
 from s5lib.config import check_positive_int
-from s5lib.envs.base import Description, EnvParams, EnvState, Start, Transition
+from s5lib.envs.base import AnyEnv, Description, EnvParams, EnvState, Start, Transition, advance, begin, is_cut
 from s5lib.envs.vector import rarely
 from s5lib.envs.wrappers import WrappedState, Wrapper
 
-__all__ = ["TrialState", "Trials"]
+__all__ = ["TrialState", "Trials", "trials_of"]
 
 
 class TrialState(WrappedState):
@@ -78,6 +78,7 @@ class Trials(Wrapper):
     steps: int | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.steps is not None:
             check_positive_int("steps", self.steps)
         if self.trials is not None or self.steps is None:
@@ -90,18 +91,19 @@ class Trials(Wrapper):
 
     def reset_env(self, key: jax.Array, params: EnvParams) -> Start:
         obs, state = super().reset_env(key, params)
-        first = None if self.fresh else (obs, state.env_state)
+        start = (obs, state.env_state)
+        first = None if self.fresh else jax.tree.map(jnp.copy, start)  # buffers of its own: a state may be donated
         return obs, TrialState(**vars(state), trial=jnp.int32(0), trial_return=jnp.float32(0), first=first)
 
     def transition(self, key: jax.Array, state: EnvState, action: jax.Array, params: EnvParams) -> Transition:
         key_step, key_start = jax.random.split(key)
-        obs, inner, reward, ended, info = self.env.step_env(key_step, state.env_state, action, params)
-        ended = ended | self.env.is_truncated(inner, params)
+        obs, inner, reward, ended, info = advance(self.env, key_step, state.env_state, action, params)
+        ended = ended | is_cut(self.env, inner, params)
         last = jnp.bool_(False) if self.trials is None else state.trial == self.trials - 1
         trial_return = state.trial_return + reward
 
         def restart(current: tuple, start: Any, params: EnvParams) -> tuple:
-            start = self.env.reset_env(start, params) if self.fresh else start
+            start = begin(self.env, start, params) if self.fresh else start
             return jax.tree.map(lambda new, old: jnp.asarray(new, old.dtype), start, current)
 
         obs, inner = rarely(ended & ~last, restart, (obs, inner), key_start if self.fresh else state.first, params)
@@ -135,3 +137,10 @@ class Trials(Wrapper):
             random_return=total(told.random_return),
             best_return=total(told.best_return),
         )
+
+
+def trials_of(env: AnyEnv) -> Trials | None:
+    """Return the outermost ``Trials`` among an environment and what stands inside its wrappers; None without one."""
+    while isinstance(env, Wrapper) and not isinstance(env, Trials):
+        env = env.env
+    return env if isinstance(env, Trials) else None

@@ -9,7 +9,20 @@ import jax.numpy as jnp
 from flax import struct
 
 from s5lib.config import check_positive_int
-from s5lib.envs.base import Action, AnyEnv, EnvParams, EnvState, Obs, Start, Step, check_action
+from s5lib.envs.base import (
+    Action,
+    AnyEnv,
+    EnvParams,
+    EnvState,
+    Obs,
+    Start,
+    Step,
+    advance,
+    begin,
+    check_action,
+    check_interface,
+    is_cut,
+)
 
 __all__ = ["VectorEnv", "VectorState", "beside", "rarely", "vectorize"]
 
@@ -78,11 +91,14 @@ class VectorEnv:
     env: AnyEnv
     num_envs: int
 
+    def __post_init__(self) -> None:
+        check_interface(self.env)
+
     def reset(self, key: jax.Array, params: EnvParams | None = None) -> tuple[Obs, VectorState]:
         """Start all environments, and fill the pool."""
         params = self.env.default_params if params is None else params
         keys = jnp.concatenate([jax.random.split(part, self.num_envs) for part in jax.random.split(key)])
-        starts = jax.vmap(self.env.reset_env, in_axes=(0, None))(keys, params)  # one call: the reset is compiled once
+        starts = self._begin(keys, params)  # one call: the reset is compiled once
         obs, env_state = jax.tree.map(lambda leaf: leaf[: self.num_envs], starts)
         pool = jax.tree.map(lambda leaf: leaf[self.num_envs :], starts)
         return obs, VectorState(env_state, pool, jnp.int32(0))
@@ -90,16 +106,19 @@ class VectorEnv:
     def reset_env(self, key: jax.Array, params: EnvParams | None = None) -> Start:
         """Start all environments, without a pool: for ``step_env``."""
         params = self.env.default_params if params is None else params
-        return jax.vmap(self.env.reset_env, in_axes=(0, None))(jax.random.split(key, self.num_envs), params)
+        return self._begin(jax.random.split(key, self.num_envs), params)
+
+    def _begin(self, keys: jax.Array, params: EnvParams) -> Start:
+        return jax.vmap(lambda key: begin(self.env, key, params))(keys)
 
     def step_env(self, key: jax.Array, env_state: EnvState, action: Action, params: EnvParams | None = None) -> Step:
         """Step all environments and start none anew; returns what ``step`` returns, with the environments' own states."""
         params = self.env.default_params if params is None else params
         action = check_action(self.env.action_space(params), action, (self.num_envs,))
-        obs, env_state, reward, terminated, info = jax.vmap(self.env.step_env, in_axes=(0, 0, 0, None))(
-            jax.random.split(key, self.num_envs), env_state, action, params
-        )
-        truncated = jax.vmap(self.env.is_truncated, in_axes=(0, None))(env_state, params)
+        obs, env_state, reward, terminated, info = jax.vmap(
+            lambda key, state, action: advance(self.env, key, state, action, params)
+        )(jax.random.split(key, self.num_envs), env_state, action)
+        truncated = jax.vmap(lambda state: is_cut(self.env, state, params))(env_state)
         return obs, env_state, reward, terminated, truncated, {**info, "final_observation": obs}
 
     def step(self, key: jax.Array, state: VectorState, action: Action, params: EnvParams | None = None) -> Step:
@@ -136,7 +155,7 @@ def vectorize(env: AnyEnv, num_envs: int) -> VectorEnv:
     Returns:
         A ``VectorEnv``; of ``ManyWorlds``, what has its methods.
     Raises:
-        TypeError, ValueError: ``num_envs`` is not a positive integer.
+        TypeError, ValueError: ``num_envs`` is not a positive integer, or the environment is refused as by ``Wrapper``.
     Example:
         >>> from s5lib.envs import make
         >>> envs = vectorize(make("RepeatPreviousEasy"), 8)

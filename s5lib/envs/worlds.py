@@ -7,6 +7,7 @@ turns a choice into a select. Here each world has its own part of the batch, and
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, NoReturn
 
 import jax
 import jax.numpy as jnp
@@ -146,8 +147,13 @@ class ManyWorlds:
         """
         return ManyWorlds(tuple(wrapper(world) for world in self.worlds))
 
-    def reset_env(self, key: jax.Array, params: EnvParams) -> Start:
-        raise TypeError("many worlds are no single environment: vectorize them, and wrap each with ManyWorlds.wrap")
+    def reset_env(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Not of many worlds: nor are ``reset``, ``step``, ``step_env`` and ``is_truncated``."""
+        raise TypeError(
+            "many worlds are no single environment: step them with vectorize(worlds, num_envs), and wrap each with ManyWorlds.wrap"
+        )
+
+    reset = step = step_env = is_truncated = reset_env
 
     def vectorize(self, num_envs: int) -> "ManyVectorEnv":
         """As ``vectorize(self, num_envs)``."""

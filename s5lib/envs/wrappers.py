@@ -1,5 +1,6 @@
 """Environments around environments: what is seen, done, told or repeated otherwise than inside."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,9 +19,13 @@ from s5lib.envs.base import (
     EnvState,
     Start,
     Transition,
+    advance,
+    begin,
     check_action_box,
+    check_interface,
     check_vectors,
     horizon_of,
+    is_cut,
     one_hots,
 )
 from s5lib.envs.spaces import Space
@@ -30,11 +35,16 @@ __all__ = [
     "EpisodeStatistics",
     "Padded",
     "PreviousAction",
+    "ScaledAction",
     "Standardized",
     "TimeLimit",
+    "VariedParams",
+    "VariedState",
+    "WithParams",
     "WrappedState",
     "Wrapper",
     "bare_name",
+    "in_reach",
     "inner",
 ]
 
@@ -79,9 +89,14 @@ class Wrapper(Environment):
 
     Args:
         env: any environment with gymnax's interface.
+    Raises:
+        ValueError: it lacks part of the interface, or changes ``reset`` or ``step`` where ``reset_env`` or ``step_env`` is meant.
     """
 
     env: AnyEnv
+
+    def __post_init__(self) -> None:
+        check_interface(self.env)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or name == "env":
@@ -103,16 +118,16 @@ class Wrapper(Environment):
         return self.env.action_space(params)
 
     def reset_env(self, key: jax.Array, params: EnvParams) -> Start:
-        obs, state = self.env.reset_env(key, params)
+        obs, state = begin(self.env, key, params)
         return obs, WrappedState(state, jnp.int32(0), jnp.float32(0))
 
     def transition(self, key: jax.Array, state: WrappedState, action: jax.Array, params: EnvParams) -> Transition:
-        obs, inner, reward, terminated, info = self.env.step_env(key, state.env_state, action, params)
+        obs, inner, reward, terminated, info = advance(self.env, key, state.env_state, action, params)
         state = WrappedState(inner, state.time + 1, state.episode_return + reward)
         return obs, state, reward, terminated, info
 
     def is_truncated(self, state: WrappedState, params: EnvParams) -> jax.Array:
-        return self.env.is_truncated(state.env_state, params)
+        return is_cut(self.env, state.env_state, params)
 
     def best_action(self, state: WrappedState) -> jax.Array:
         return self.env.best_action(state.env_state)
@@ -151,6 +166,7 @@ class PreviousAction(Wrapper):
     trial: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_vectors(self.env)
 
     def _encode(self, action: jax.Array, params: EnvParams) -> jax.Array:
@@ -212,6 +228,7 @@ class TimeLimit(Wrapper):
     max_steps: int = 1000
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_positive_int("max_steps", self.max_steps)
 
     @property
@@ -226,11 +243,85 @@ class TimeLimit(Wrapper):
 
 
 @dataclass(frozen=True)
+class WithParams(Wrapper):
+    """Put params of your own in the place of an environment's ``default_params``, by which all of this library goes.
+
+    Args:
+        env: the environment itself: other wrappers go around this one.
+        params: of the kind of its ``default_params``, such as ``env.default_params.replace(gravity=5.0)``; plain numbers. Their
+            ``max_steps_in_episode`` is the horizon.
+    Raises:
+        ValueError: ``env`` is a wrapper.
+        TypeError: params of another kind, or such as cannot be hashed.
+    """
+
+    params: EnvParams
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.env, Wrapper):
+            raise ValueError(f"env must be the environment itself, inside all wrappers; got {type(self.env).__name__}")
+        kind = type(self.env.default_params)
+        if not isinstance(self.params, kind):
+            raise TypeError(f"params must be of the kind of env's own, {kind.__name__}; got {self.params!r}")
+        try:
+            hash(self.params)
+        except TypeError as error:
+            raise TypeError(
+                f"params must hold plain numbers, that programs are compiled for; got {self.params!r}"
+            ) from error
+
+    @property
+    def horizon(self) -> int:
+        told = getattr(self.params, "max_steps_in_episode", None)
+        return super().horizon if told is None else told
+
+    @property
+    def default_params(self) -> EnvParams:
+        return self.params
+
+
+class VariedState(WrappedState):
+    """A wrapper's state, and the params of this episode."""
+
+    params: EnvParams
+
+
+@dataclass(frozen=True)
+class VariedParams(Wrapper):
+    """Draw params anew for each episode: domains to generalise over, in training and in evaluation.
+
+    Around ``Trials`` they are those of the whole meta-episode; inside, each trial draws its own.
+
+    Args:
+        env: an environment of gymnax's, or another that goes by params.
+        draw: a function (key, params) of the params otherwise in force, that returns those of an episode, no longer than theirs:
+            ``lambda key, params: params.replace(gravity=jax.random.uniform(key, minval=5.0, maxval=15.0))``.
+    """
+
+    draw: Callable[[jax.Array, EnvParams], EnvParams]
+
+    def reset_env(self, key: jax.Array, params: EnvParams) -> Start:
+        key_inside, key_params = jax.random.split(key)
+        drawn = self.draw(key_params, params)
+        obs, inner = super().reset_env(key_inside, drawn)
+        return obs, VariedState(**vars(inner), params=drawn)
+
+    def transition(self, key: jax.Array, state: EnvState, action: jax.Array, params: EnvParams) -> Transition:
+        obs, inner, reward, terminated, info = super().transition(key, state, action, state.params)
+        return obs, state.replace(**vars(inner)), reward, terminated, info
+
+    def is_truncated(self, state: EnvState, params: EnvParams) -> jax.Array:
+        return super().is_truncated(state, state.params)
+
+
+@dataclass(frozen=True)
 class ActionRepeat(Wrapper):
     """Do each action so many times in a row: fewer decisions, each with more to see for it.
 
-    The reward is the sum over those steps; observation and ``info`` are the last one's. Where the episode ends on the way,
-    the rest is not done. A world of rigid bodies may ask for a hundred actions a second, of which one alone moves little.
+    The reward is the sum over those steps; observation and ``info`` are the last one's. Where the episode ends on the way, or a
+    trial (see ``Trials``), the rest is not done. A world of rigid bodies may ask for a hundred actions a second, of which one
+    alone moves little.
 
     Args:
         env: any environment.
@@ -243,18 +334,25 @@ class ActionRepeat(Wrapper):
     repeats: int = 4
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_positive_int("repeats", self.repeats)
 
     @property
     def horizon(self) -> int:
-        return -(-super().horizon // self.repeats)
+        from s5lib.envs.trials import trials_of  # which stands on this module
+
+        steps, trials = super().horizon, trials_of(self.env)
+        if trials is None:
+            return -(-steps // self.repeats)
+        of_trial = -(-horizon_of(trials.env) // self.repeats)
+        return steps if trials.trials is None else min(steps, trials.trials * of_trial)
 
     def transition(self, key: jax.Array, state: WrappedState, action: jax.Array, params: EnvParams) -> Transition:
         def step(now: tuple, key: jax.Array) -> tuple:
             inner, over = now
-            obs, new, reward, terminated, info = self.env.step_env(key, inner, action, params)
+            obs, new, reward, terminated, info = advance(self.env, key, inner, action, params)
             inner = jax.tree.map(lambda new, old: jnp.where(over, old, new), new, inner)
-            ends = terminated | self.env.is_truncated(inner, params)
+            ends = terminated | is_cut(self.env, inner, params) | info.get("trial_ended", False)
             return (inner, over | ends), (obs, jnp.where(over, 0, reward), terminated, info, ~over)
 
         keys = jax.random.split(key, self.repeats)
@@ -265,6 +363,66 @@ class ActionRepeat(Wrapper):
         obs, terminated, info = jax.tree.map(lambda leaf: leaf[last], (obs, terminated, info))
         total = reward.sum()
         return obs, WrappedState(inner, state.time + 1, state.episode_return + total), total, terminated, info
+
+
+def in_reach(space: Any) -> bool:
+    """Whether what a new policy draws, standard normal numbers, suits a space as it is.
+
+    It does not suit a box of one dimension and finite bounds, of which one lies nearer to 0 than .5, or further than 5, or on
+    the other's side.
+    """
+    if not spaces.is_vector(space) or not _is_bounded(space):
+        return True
+    bounds = -np.asarray(space.low), np.asarray(space.high)
+    return all(np.all((bound >= 0.5) & (bound <= 5)) for bound in bounds)
+
+
+def _is_bounded(box: Any) -> bool:
+    return all(np.isfinite(bound).all() for bound in (box.low, box.high))
+
+
+@dataclass(frozen=True)
+class ScaledAction(Wrapper):
+    """Take actions from -1 to 1, stretched to the box of the environment inside.
+
+    A policy starts with standard normal numbers: of a box such as -2000 to 2000 they would reach the middle alone, of .999 to
+    1.001 the ends alone. ``ppo.make`` puts this around an environment whose bounds are not .5 to 5 on either side of 0.
+
+    Args:
+        env: an environment with bounded vectors as actions.
+    Raises:
+        ValueError: actions of other kinds, or without bounds.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_bounded(self.env)
+
+    def action_space(self, params: EnvParams) -> Space:
+        return spaces.Box(-1.0, 1.0, self.env.action_space(params).shape)
+
+    def transition(self, key: jax.Array, state: WrappedState, action: jax.Array, params: EnvParams) -> Transition:
+        return super().transition(key, state, _stretch(self.env.action_space(params), action), params)
+
+    def best_action(self, state: WrappedState) -> jax.Array:
+        return _shrink(self.env.action_space(self.env.default_params), super().best_action(state))
+
+
+def _check_bounded(env: AnyEnv) -> None:
+    check_action_box(env)
+    space = env.action_space(env.default_params)
+    if not _is_bounded(space):
+        raise ValueError(f"env must have bounded actions, to be stretched to; {type(env).__name__} has {space}")
+
+
+def _stretch(box: Any, action: jax.Array) -> jax.Array:
+    """From -1 to 1 to the bounds of a box."""
+    return (box.high + box.low) / 2 + (box.high - box.low) / 2 * action
+
+
+def _shrink(box: Any, action: jax.Array) -> jax.Array:
+    """From the bounds of a box to -1 to 1."""
+    return (action - (box.high + box.low) / 2) / ((box.high - box.low) / 2)
 
 
 @dataclass(frozen=True)
@@ -287,12 +445,9 @@ class Padded(Wrapper):
     action_size: int = 2
 
     def __post_init__(self) -> None:
-        check_action_box(self.env)
+        super().__post_init__()
+        _check_bounded(self.env)
         space = self.env.action_space(self.env.default_params)
-        if not np.isfinite([space.low, space.high]).all():
-            raise ValueError(
-                f"env must have bounded actions, to be stretched to; {type(self.env).__name__} has {space}"
-            )
         for name, least in (("obs_size", check_vectors(self.env)), ("action_size", space.shape[0])):
             if check_positive_int(name, getattr(self, name)) < least:
                 what = "observations" if name == "obs_size" else "actions"
@@ -317,15 +472,13 @@ class Padded(Wrapper):
 
     def transition(self, key: jax.Array, state: WrappedState, action: jax.Array, params: EnvParams) -> Transition:
         space = self.env.action_space(params)
-        middle, half = (space.high + space.low) / 2, (space.high - space.low) / 2
-        action = middle + half * action[: space.shape[0]]
+        action = _stretch(space, action[: space.shape[0]])
         obs, state, reward, terminated, info = super().transition(key, state, action, params)
         return self._pad(obs), state, reward, terminated, info
 
     def best_action(self, state: WrappedState) -> jax.Array:
         space = self.env.action_space(self.env.default_params)
-        middle, half = (space.high + space.low) / 2, (space.high - space.low) / 2
-        action = (super().best_action(state) - middle) / half
+        action = _shrink(space, super().best_action(state))
         return jnp.pad(action, (0, self.action_size - action.shape[0]))
 
 
@@ -347,6 +500,7 @@ class Standardized(Wrapper):
     std: tuple[float, ...]
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         size = check_vectors(self.env)
         for name in ("mean", "std"):
             values = tuple(map(float, getattr(self, name)))

@@ -10,10 +10,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from s5lib import ppo
 from s5lib.envs import Brax, ManyWorlds, Playground, describe, env_names, make, physics_names, vectorize
 from s5lib.envs.physics import _quietly
 
 from .agreement import at
+
+with _quietly():
+    from brax.envs import Env, State
+    from brax.envs.wrappers.training import AutoResetWrapper, EpisodeWrapper
 
 KEY = jax.random.key(0)
 COUNT = 3
@@ -172,6 +177,72 @@ def test_bad_worlds():
     env, (_, state), *_ = world("PendulumSwingup")
     with pytest.raises(ValueError, match="action must lie in Box"):
         env.step_env(KEY, at(state.env_state, 0), np.array([1.5], np.float32), env.default_params)
+
+
+class Drift(Env):
+    """A brax environment of one's own, of the least there is: a point that is pushed, and falls off at 1."""
+
+    observation_size, action_size, backend = 1, 1, "none"
+
+    def reset(self, rng):
+        x = jax.random.uniform(rng, (1,))
+        return State(x, x, jnp.zeros(()), jnp.zeros(()), {"speed": jnp.zeros(())}, {"pushes": 0})
+
+    def step(self, state, action):
+        x, pushes = state.pipeline_state + action, state.info["pushes"] + 1
+        done = jnp.where(x[0] > 1, 1.0, 0.0)
+        return state.replace(
+            pipeline_state=x,
+            obs=x,
+            reward=1.0 * pushes,
+            done=done,
+            metrics={"speed": action[0]},
+            info={"pushes": pushes},
+        )
+
+
+def test_a_brax_environment_of_ones_own():
+    """It pays the number of pushes, ends or is cut after 4 steps, and starts somewhere else each time."""
+    own = Drift()
+    env = Brax(own, max_steps=4)
+    assert env.name == "brax/Drift" and env == Brax(own, max_steps=4) and env.describe().name == "brax/Drift"
+    envs = vectorize(env, 2)
+    obs, state = envs.reset(KEY)
+    starts, flags = [*obs[:, 0]], []
+    for key, push in zip(jax.random.split(KEY, 6), (0.0, 1.0, 0.0, 0.0, 0.0, 0.0), strict=True):
+        seen, state, reward, terminated, truncated, _ = envs.step(key, state, jnp.array([[push], [0.0]]))
+        flags.append([(float(r), bool(a), bool(b)) for r, a, b in zip(reward, terminated, truncated, strict=True)])
+        starts += [seen[i, 0] for i in range(2) if terminated[i] or truncated[i]]
+    falls, stays = zip(*flags, strict=True)
+    assert falls == (
+        (1, False, False),
+        (2, True, False),
+        (1, False, False),
+        (2, False, False),
+        (3, False, False),
+        (4, False, True),
+    )
+    assert stays == (
+        (1, False, False),
+        (2, False, False),
+        (3, False, False),
+        (4, False, True),
+        (1, False, False),
+        (2, False, False),
+    )
+    assert len(np.unique(starts)) == len(starts) == 5
+    agent = ppo.make(ppo.PPOConfig(memory="none", features=8, num_envs=2, num_steps=8, num_minibatches=1), env)
+    assert jax.jit(agent.update)(agent.init(KEY))[1]["episodes"] >= 4
+
+
+def test_what_is_no_brax_environment():
+    with pytest.raises(ValueError, match=r"world must be the environment itself.*; got AutoResetWrapper"):
+        Brax(AutoResetWrapper(EpisodeWrapper(Drift(), 5, 1)))
+    for other in (Drift, object(), 3):
+        with pytest.raises(
+            TypeError, match=r"world must be a name or a brax.envs.Env, with reset, step and action_size; got"
+        ):
+            Brax(other)
 
 
 def test_a_world_made_inside_a_trace_serves_outside():

@@ -234,6 +234,9 @@ def test_wrappers_go_around_each_world():
     )
     with pytest.raises(TypeError, match=r"wrap each with ManyWorlds.wrap"):
         vectorize(EpisodeStatistics(worlds), 4).reset(KEY)
+    for use in (worlds.reset, worlds.step, worlds.reset_env, worlds.step_env):
+        with pytest.raises(TypeError, match=r"step them with vectorize\(worlds, num_envs\)"):
+            use(KEY)
 
 
 def test_bad_worlds():
