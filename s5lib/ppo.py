@@ -489,11 +489,12 @@ class Agent:
         grads = jax.tree.map(lambda g: g * jnp.minimum(1.0, hypers.max_grad_norm / (norm + 1e-9)), grads)
         moves, opt_state = _adam.update(grads, opt_state)
         left = jnp.maximum(0.0, 1 - update / self.config.num_updates) if self.config.anneal else 1.0
-        slow = self.network.memory.slow_parameters
+        slow = getattr(getattr(self.network, "memory", None), "slow_parameters", ())
 
         def move(path: tuple, parameter: jax.Array, move: jax.Array) -> jax.Array:
-            inside = path[1].key == "memory"  # after "params"; a leaf of the same name elsewhere is another matter
-            pace = hypers.ssm_lr if inside and path[-1].key in slow else 1.0
+            names = [getattr(step, "key", None) for step in path]
+            inside = names[1:2] == ["memory"]  # after "params"; a leaf of the same name elsewhere is another matter
+            pace = hypers.ssm_lr if inside and names[-1] in slow else 1.0
             return parameter - hypers.lr * left * pace * move
 
         return jax.tree_util.tree_map_with_path(move, params, moves), opt_state, norm

@@ -105,7 +105,7 @@ def described(thing: Any) -> Any:
         return [described(part) for part in thing]
     if isinstance(thing, dict):
         return {str(key): described(value) for key, value in thing.items()}
-    if hasattr(thing, "dtype") and hasattr(thing, "shape"):
+    if isinstance(thing, np.ndarray | np.generic | jax.Array):
         return _array(thing)
     if isinstance(thing, type) or not hasattr(thing, "__dict__"):
         return getattr(thing, "__qualname__", type(thing).__qualname__)
@@ -122,9 +122,11 @@ def described(thing: Any) -> Any:
 
 
 def _set(thing: Any) -> dict[str, Any]:
-    """The fields of a dataclass that differ from their defaults, each described once."""
+    """The fields of a dataclass that differ from their defaults, each described once; of a flax module its own alone."""
     found = {}
     for entry in dataclasses.fields(thing):
+        if hasattr(thing, "scope") and entry.name in ("parent", "name"):
+            continue
         default = entry.default if entry.default_factory is dataclasses.MISSING else entry.default_factory()
         value = described(getattr(thing, entry.name))
         if default is dataclasses.MISSING or value != described(default):
@@ -203,7 +205,7 @@ def environments(learner: Any) -> dict[str, Any]:
 
 
 def identity(config: Any, seed: int | list[int], learner: Any) -> Identity:
-    """Whose run a folder holds: the config, the environments, the seed or seeds, and the version of s5lib that began it.
+    """Whose run a folder holds: config, environments, network, seed or seeds, and the version of s5lib that began it.
 
     "open" names the fields whose change is no other run but more of the same: the config's ``open_ended``, where it has that.
     """
@@ -214,6 +216,7 @@ def identity(config: Any, seed: int | list[int], learner: Any) -> Identity:
         "set": list(_set(config)),
         "open": list(getattr(config, "open_ended", ())),
         "environments": environments(learner),
+        "network": described(getattr(learner, "network", None)),
         "s5lib": _version("s5lib"),
     }
 
@@ -231,8 +234,9 @@ def differences(there: Identity, now: Identity) -> list[str]:
     for name in {**there["config"], **now["config"]}:
         if name not in now["open"] and (name in there["config"] or name in now["set"]):
             rows.append((name, there["config"].get(name), now["config"].get(name)))
-    if "environments" in there:  # runs of the first versions do not say
-        rows += _apart("", there["environments"], now["environments"])
+    for part, path in (("environments", ""), ("network", "network")):
+        if part in there:  # runs of the first versions do not say
+            rows += _apart(path, there[part], now[part])
     return [f"{name}: {old!r} there, {new!r} now" for name, old, new in rows if old != new]
 
 

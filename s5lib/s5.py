@@ -10,7 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from s5lib.config import check_choice, check_positive_int, check_real, check_sequence
+from s5lib.config import check_choice, check_flags, check_positive_int, check_real, check_sequence
 from s5lib.discretize import bilinear, zoh
 from s5lib.hippo import hippo_eig, timescale_init
 from s5lib.scan import METHODS, as_rows, as_sequences, linear_scan
@@ -82,6 +82,7 @@ class S5SSM(nn.Module):
     slow_parameters: ClassVar[tuple[str, ...]] = SLOW
 
     def __post_init__(self):
+        check_flags(self)
         check_positive_int("features", self.features)
         check_positive_int("blocks", self.blocks)
         check_positive_int("state_size", self.state_size, multiple_of=2 * self.blocks)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from s5lib.config import check_choice, check_positive_int
+from s5lib.config import check_choice, check_flags, check_positive_int
 from s5lib.envs.base import AnyEnv, Description, Environment, EnvState, check_action_box, check_vectors
 from s5lib.envs.physics import physics
 from s5lib.envs.popgym.cartpole import CartPole
@@ -207,6 +207,7 @@ class ProjectedWorlds(ManyWorlds):
     standardized: bool = True
 
     def __post_init__(self) -> None:
+        check_flags(self)
         check_choice("project", self.project, PROJECTED)
         object.__setattr__(self, "worlds", tuple(self._projected(name) for name in self.worlds))
         super().__post_init__()

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from s5lib.config import check_positive_int
+from s5lib.config import check_flags, check_positive_int
 from s5lib.envs import spaces
 from s5lib.envs.base import (
     AnyEnv,
@@ -96,6 +96,7 @@ class Wrapper(Environment):
     env: AnyEnv
 
     def __post_init__(self) -> None:
+        check_flags(self)
         check_interface(self.env)
 
     def __getattr__(self, name: str) -> Any:

@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from s5lib.config import check_positive_int, check_real
+from s5lib.config import check_flags, check_positive_int, check_real
 from s5lib.memory.base import as_given, check_call
 from s5lib.scan import as_rows, as_sequences, vary_together
 
@@ -138,6 +138,7 @@ class _Recurrent(nn.Module):
     slow_parameters: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self):
+        check_flags(self)
         check_positive_int("features", self.features)
         check_positive_int("layers", self.layers)
         super().__post_init__()
