@@ -17,8 +17,11 @@ from s5lib.envs import (
     EpisodeStatistics,
     PreviousAction,
     Projection,
+    ScaledAction,
     TimeLimit,
     Trials,
+    VariedParams,
+    WithParams,
     Wrapper,
     describe,
     env_names,
@@ -235,6 +238,12 @@ WRAPPED = {
     "algorithm 1": PreviousAction(Projection(Trials(Probe(), 2), 3, 2), reward=True, trial=True),
     "gymnax's CartPole": EpisodeStatistics(PreviousAction(TimeLimit(gymnax.make("CartPole-v1")[0], 7))),
     "POPGym": EpisodeStatistics(PreviousAction(make("RepeatPreviousEasy"))),
+    "scaled action": ScaledAction(Probe(actions=spaces.Box(-20.0, 20.0, (2,)))),
+    "params": WithParams(Probe(length=9), EnvParams(max_steps_in_episode=4)),
+    "varied params": VariedParams(
+        Probe(length=9),
+        lambda key, params: params.replace(max_steps_in_episode=jax.random.randint(key, (), 3, 10)),
+    ),
 }
 
 
