@@ -9,7 +9,7 @@ import numpy as np
 from s5lib import acting
 from s5lib.envs import Wrapper, inner
 from s5lib.envs.projection import ProjectedState, Projection
-from s5lib.envs.trials import TrialState
+from s5lib.envs.trials import TrialState, trials_of
 from s5lib.memory import Params
 from s5lib.viz import motion
 from s5lib.viz.games import played
@@ -65,7 +65,7 @@ def record_lifetime(agent: acting.Playable, params: Params, seed: int = 0) -> Li
     while isinstance(env, Wrapper):
         projects |= isinstance(env, Projection) and None not in (env.obs_size, env.action_size)
         env = env.env
-    if not projects or not hasattr(agent.eval_env, "trials"):
+    if not projects or not trials_of(agent.eval_env):
         raise ValueError(f"agent must play projected trials, with obs_size and action_size; got {agent.eval_env}")
     episode = jax.tree.map(np.asarray, played(agent, params, seed))
     hidden, trials = inner(episode.state, ProjectedState), inner(episode.state, TrialState)
