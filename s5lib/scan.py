@@ -39,6 +39,8 @@ def linear_scan(
 
     Args:
         decay: real or complex. Constant: any shape that broadcasts to S. Varying in time: (T, ...) of rank ``1 + len(S)``.
+            Up to ``|decay| = 1`` any T is safe. Beyond, once decays multiply to more than 3e38, "associative" and "chunked" may
+            give NaN, inf * 0, where the state itself is finite.
         inputs: (T, *S), real or complex, T >= 1; time comes first.
         initial: S; the state before the first step. None stands for zero.
         resets: (T,) or (T, B) bool with B = S[0]; True where an episode opens. None stands for no reset.

@@ -147,6 +147,15 @@ def test_nothing_crosses_a_reset(method, reverse, poison):
 
 
 @every_method
+def test_decays_beyond_one_agree_until_their_product_overflows(method):
+    """From then on only the loop still knows that a state which nothing has driven yet is zero."""
+    inputs = np.linspace(-1, 1, 50)
+    close(linear_scan(single(1.5), single(inputs), method=method), loop(1.5, inputs))
+    late = linear_scan(single(1e4), jnp.zeros(400).at[-1].set(1), method=method)[-1]
+    assert late == 1 if method in ("sequential", "auto") else np.isnan(late)
+
+
+@every_method
 @either_direction
 def test_packed_episodes_equal_separate_ones(method, reverse):
     decay, inputs, _, _, _ = draw("constant, complex", 12, seed=2)
