@@ -20,8 +20,9 @@ TRIED = """
 ### Where the time goes, and what else was tried
 
 One core of an AMD EPYC, jax 0.7.2, (1024, 16, 128), complex64, with resets, processor milliseconds, the least of 15 in turn.
-Forward and backward must read or write an array of 16.8 MB five times: 3.9 ms at the pace of a sum of two. The loops take 11.2 ms, the forward
-one 3.8, the backward one 6.4; arrays that the system has to hand out anew for the results cost up to 8 ms more.
+Forward and backward must read or write an array of 16.8 MB five times: 3.9 ms at the pace of a sum of two. The loops take
+11.2 ms, the forward one 3.8, the backward one 6.4; arrays that the system has to hand out anew for the results cost up to
+8 ms more.
 
 | backward loop | ms |
 |---|---|
