@@ -49,9 +49,9 @@ bench: setup ## the benchmark tables (an hour; leave the machine alone meanwhile
 	@$(PY) benchmarks/memory.py
 	@$(PY) benchmarks/ppo.py
 
-latest: ## the tests of the library with the newest JAX that installs, in .venv-latest
+latest: ## the fast tests under the newest JAX that installs, in .venv-latest; JAX=0.11.2 for another, JAX=lowest for the lower bounds
 	@PYTHON="$(PYTHON)" $(BOOT) .ci/bootstrap.py --latest
-	@.venv-latest/bin/python -m pytest -m "not slow and not notebooks and not browser and not wheel" -W default tests s5lib
+	@PYTEST_ADDOPTS="-W default" .venv-latest/bin/python .ci/test.py fast
 
 sync: setup ## write the repository's address into chapters and README: make sync [REPO=owner/name]
 	@$(PY) .ci/sync.py $(REPO)

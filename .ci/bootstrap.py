@@ -1,7 +1,8 @@
 """Make .venv from requirements.txt, or leave it when nothing changed. Any Python 3 can run this file: it looks for a suited one.
 
 python3 .ci/bootstrap.py [--latest]     PYTHON=python3.12 overrides the interpreter; CI installs Debian's chromium where it can.
---latest makes .venv-latest: the same pins, but JAX and what moves with it at their newest, or JAX=0.11.2 at that version.
+--latest makes .venv-latest: the same pins, but JAX and what moves with it at their newest; at that version with JAX=0.11.2; with
+JAX=lowest all that pyproject.toml bounds from below at its bound.
 """
 
 import hashlib
@@ -121,18 +122,36 @@ def browser():
 
 
 def latest(version):
-    """pip's commands for the pins of requirements.txt under another JAX: the newest, or the version given.
+    """pip's commands for the pins of requirements.txt under another JAX: the newest, the version given, or all "lowest" bounds.
 
     gymnax 1.0.1 declares a cap on JAX that it does not need, so it comes without what it asks for, which is all pinned.
     """
     pins = re.findall(r"^[^#\s]\S*", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
-    free = [pin for pin in pins if pin.partition("==")[0] not in JAX_FAMILY]
-    declared = re.search(r'"(jax>=[^"]*)"', (ROOT / "pyproject.toml").read_text()).group(1)
-    wanted = f"jax=={version}" if version else declared
-    apart = [pin for pin in free if pin.startswith("gymnax")]
+    pinned = dict(pin.split("==") for pin in pins)
+    project = (ROOT / "pyproject.toml").read_text()
+    bounds = dict(
+        re.findall(r'"([\w-]+)>=([\w.]+)', project.partition("[project.scripts]")[0].partition("dependencies")[2])
+    )
+    gymnax = f"gymnax=={pinned.pop('gymnax')}"
+    if version == "lowest":
+        direct = re.findall(
+            r"^[^#\s]\S*", (ROOT / "requirements.txt").read_text().partition("# Transitive")[0], re.MULTILINE
+        )
+        wanted = {name: version for name, version in (pin.split("==") for pin in direct) if name in pinned} | bounds
+        wanted.pop("jaxlib")
+        wanted.pop("gymnax")
+        free = []
+    else:
+        wanted = {name: pin for name, pin in pinned.items() if name not in JAX_FAMILY}
+        free = [
+            f"jax=={version}" if version else re.search(r'"(jax>=[^"]*)"', project).group(1),
+            "flax",
+            "optax",
+            "orbax-checkpoint",
+        ]
     return [
-        ["--upgrade", wanted, "flax", "optax", "orbax-checkpoint", *sorted(set(free) - set(apart))],
-        ["--no-deps", *apart, "-e", "."],
+        ["--upgrade", *free, *(f"{name}=={pin}" for name, pin in sorted(wanted.items()))],
+        ["--no-deps", gymnax, "-e", "."],
     ]
 
 

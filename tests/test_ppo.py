@@ -473,6 +473,29 @@ def test_bad_config(options: dict[str, Any], message: str):
         PPOConfig(**options)
 
 
+class Bare(nn.Module):
+    """A network of one's own that calls nothing ``memory``."""
+
+    @nn.compact
+    def __call__(self, carry, obs, resets, prepared=None):
+        y = nn.Dense(5)(obs)
+        return carry, Categorical(y[..., :4]), y[..., 4]
+
+    @nn.nowrap
+    def initial_carry(self, batch_size):
+        return ()
+
+    def prepare(self):
+        return ()
+
+
+def test_a_network_that_calls_nothing_memory_has_no_slow_parameters():
+    agent = ppo.make(PPOConfig(**SMALL, ssm_lr=0.0), make("RepeatPreviousEasy"), network=Bare())
+    state = agent.init(KEY)
+    moved, _ = jax.jit(agent.update)(state)
+    assert all(bool((a != b).any()) for a, b in zip(*map(jax.tree.leaves, (state.params, moved.params)), strict=True))
+
+
 def test_bad_names():
     with pytest.raises(ValueError, match="no environment is called 'RepeatPreviousHrd'"):
         ppo.make(PPOConfig(env="RepeatPreviousHrd"))

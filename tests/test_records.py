@@ -111,6 +111,16 @@ def test_an_environments_parameters_are_part_of_the_run():
     assert records.differences(plain, light) == ["environment.params.gravity: None there, 5.0 now"]
 
 
+def test_a_network_of_ones_own_is_part_of_the_run():
+    env = envs.make("RepeatPreviousEasy")
+    width = [ppo.ActorCritic(env.action_space(None), memory.GRU(features)) for features in (8, 16)]
+    there, now = (records.identity(SMALL, 0, ppo.make(SMALL, env, network=network)) for network in width)
+    assert records.differences(there, now) == ["network.memory.features: 8 there, 16 now"]
+    assert json.loads(json.dumps(there)) == there
+    del there["network"]  # as of a run that was begun before
+    assert records.differences(there, now) == []
+
+
 def test_a_run_in_the_same_environment_goes_on(tmp_path):
     env = envs.TimeLimit(envs.make("PositionOnlyCartPoleEasy"), 50)
     first = runs.train(SMALL, 0, tmp_path, progress=False, learner=own(env))

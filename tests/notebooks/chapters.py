@@ -8,6 +8,7 @@ import nbformat
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / ".ci"))
+from bootstrap import version_of  # noqa: E402
 from chapters import NEEDS, is_chapter, notebooks, repository_url, setup_cell  # noqa: E402
 from kernel import kernel_of  # noqa: E402
 
@@ -23,6 +24,7 @@ __all__ = [
     "repository_url",
     "setup_cell",
     "tags",
+    "version_of",
 ]
 
 SOLUTION = re.compile(r"<details>\s*<summary>Solution (\d\d-\d)</summary>(.*?)</details>", re.DOTALL)

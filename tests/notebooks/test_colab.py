@@ -14,10 +14,11 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from .chapters import ROOT, code_cells, exercises, kernel_of, notebooks, read, setup_cell
+from .chapters import ROOT, code_cells, exercises, kernel_of, notebooks, read, setup_cell, version_of
 
 pytestmark = pytest.mark.notebooks
-# What Colab's image of August 2026 has, as far as it matters here.
+# What Colab's image has, as far as it matters here, in the autumn of 2026; its Python is 3.13, or here the nearest that there is.
+PYTHONS = ["python3.13", *map(str, pathlib.Path("~/.pyenv/versions").expanduser().glob("3.13.*/bin/python")), sys.executable]
 COLAB = [
     "jax==0.7.2", "jaxlib==0.7.2", "flax==0.11.2", "optax==0.2.8", "numpy==2.1.3", "scipy==1.16.3", "matplotlib==3.10.0",
     "ipywidgets==7.7.1", "ipython==7.34.0", "ipykernel==6.17.1", "scikit-learn", "tqdm",
@@ -55,7 +56,7 @@ def colab(tmp_path_factory):
     folder = pathlib.Path(kept + worker) if kept else tmp_path_factory.mktemp("colab") / "venv"
     python = folder / "bin/python"
     if not python.exists():
-        run(sys.executable, "-m", "venv", folder)
+        run(next(filter(version_of, PYTHONS)), "-m", "venv", folder)
         run(python, "-m", "pip", "install", "-q", "pip==24.1.2")  # older ones refuse git+file addresses
     run(python, "-m", "pip", "install", "-q", *COLAB)
     return python
