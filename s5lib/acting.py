@@ -252,15 +252,15 @@ def _roll(
         seen = Moment(now.obs, now.state, after, action, reward, terminated, truncated, now.active, then)
         return seen, state, info
 
-    zeros = jnp.zeros(game.size)
+    zeros = jnp.zeros(game.size, jnp.float32)
     trials = trials_of(_open(game.env))
-    trial_returns = jnp.zeros((game.size, (trials.trials or 0) if trials else 0))
+    trial_returns = jnp.zeros((game.size, (trials.trials or 0) if trials else 0), jnp.float32)
     now = _Now(jnp.int32(0), obs, state, carry, jnp.ones(game.size, bool), zeros, zeros, trial_returns, ())
     keep, kept = game.keep, None
     if keep is not None:
         row, count = jax.eval_shape(lambda: keep(look(now)[0])), -(-game.horizon // game.every)
         kept = jax.tree.map(lambda leaf: jnp.zeros((count, *leaf.shape), leaf.dtype), row)
-    now = now._replace(rows=(jnp.zeros((game.horizon, game.size)), kept))
+    now = now._replace(rows=(jnp.zeros((game.horizon, game.size), jnp.float32), kept))
 
     def step(now: _Now) -> _Now:
         return _account(game.keep, game.every, now.rows, now._replace(rows=()), *look(now))

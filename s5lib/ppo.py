@@ -393,7 +393,7 @@ class Agent:
             mean = jnp.where(count > 0, self._sum(ended * total) / jnp.maximum(count, 1), state.latest[name])
             latest[name] = mean
             metrics |= {name: mean.mean(), **_named(name, self.worlds, mean)}
-        metrics["episodes"] = finished["return"].ended.sum()
+        metrics["episodes"] = finished["return"].ended.sum(dtype=jnp.int32)
         state = state.replace(params=params, opt_state=opt_state, key=key, update=state.update + 1, latest=latest)
         return state, metrics
 

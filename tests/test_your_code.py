@@ -27,7 +27,9 @@ def said(program: str) -> list[str]:
     return re.findall(r"^ *print\(.*\)  # (.*)$", program, flags=re.M)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:Brax System")  # brax, and what it stands on, about their age
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore:Brax System"
+)  # brax, and what it stands on, about their age
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "elsewhere"])
 def test_a_program_of_the_page_prints_what_it_says(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

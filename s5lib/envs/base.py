@@ -114,8 +114,9 @@ def one_hots(values: jax.Array, sizes: tuple[int, ...]) -> jax.Array:
     check_shape("values", values, (len(sizes),))
     values = values.astype(jnp.int32)
     if len(set(sizes)) == 1:
-        return jax.nn.one_hot(values, sizes[0]).reshape(-1)
-    return jnp.concatenate([jax.nn.one_hot(value, size) for value, size in zip(values, sizes, strict=True)])
+        return jax.nn.one_hot(values, sizes[0], dtype=jnp.float32).reshape(-1)
+    parts = zip(values, sizes, strict=True)
+    return jnp.concatenate([jax.nn.one_hot(value, size, dtype=jnp.float32) for value, size in parts])
 
 
 def check_action(space: Space, action: Action, batch: tuple[int, ...] = ()) -> jax.Array:

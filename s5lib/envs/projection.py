@@ -56,7 +56,7 @@ def random_matrix(
     check_shape("gain", gain, ())
     check_real("gain", gain, positive=True)
     if distribution == "gaussian":
-        return gain / np.sqrt(columns) * jax.random.normal(key, (rows, columns))
+        return gain / np.sqrt(columns) * jax.random.normal(key, (rows, columns), jnp.float32)
     return gain * np.sqrt(max(1, rows / columns)) * jax.random.orthogonal(key, rows, m=columns)
 
 
@@ -236,7 +236,7 @@ class Projection(Wrapper):
         if self.action_size is None:
             return self._act(state, action, self.default_params)  # mirrored twice is not mirrored at all
         if is_discrete(self.env.action_space(self.default_params)):
-            action = jax.nn.one_hot(action, self._num_inner_actions())
+            action = jax.nn.one_hot(action, self._num_inner_actions(), dtype=jnp.float32)
         return jnp.linalg.pinv(state.action_matrix) @ action
 
     def describe(self) -> Description:

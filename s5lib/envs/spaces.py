@@ -147,7 +147,7 @@ class Box(Space):
         return f"Box(low={low}, high={high}, shape={self.shape}, dtype={self.dtype.name})"
 
     def sample(self, key: jax.Array) -> jax.Array:
-        return jax.random.uniform(key, self.shape, minval=self.low, maxval=self.high).astype(self.dtype)
+        return jax.random.uniform(key, self.shape, jnp.float32, self.low, self.high).astype(self.dtype)
 
     def contains(self, x: ArrayLike) -> jax.Array:
         x = jnp.asarray(x)
@@ -167,7 +167,7 @@ class Reals(Box):
         super().__init__(-jnp.inf, jnp.inf, (check_positive_int("size", size),))
 
     def sample(self, key: jax.Array) -> jax.Array:
-        return jax.random.normal(key, self.shape)
+        return jax.random.normal(key, self.shape, self.dtype)
 
 
 def is_box(space: Any) -> bool:

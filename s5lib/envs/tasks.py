@@ -112,7 +112,7 @@ def measure_spread(
 
     def episode(key: jax.Array) -> jax.Array:
         key_reset, key_actions, key_steps = jax.random.split(key, 3)
-        actions = jax.random.normal(key_actions, (steps // hold, size)).repeat(hold, 0)
+        actions = jax.random.normal(key_actions, (steps // hold, size), jnp.float32).repeat(hold, 0)
         _, state = env.reset_env(key_reset, params)
 
         def step(state: EnvState, now: tuple) -> tuple:

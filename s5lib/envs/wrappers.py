@@ -192,13 +192,13 @@ class PreviousAction(Wrapper):
 
     def reset_env(self, key: jax.Array, params: EnvParams) -> Start:
         obs, state = super().reset_env(key, params)
-        return jnp.concatenate([obs, jnp.zeros(self._extra(params) - 1), jnp.ones(1)]), state
+        return jnp.concatenate([obs, jnp.zeros(self._extra(params) - 1, jnp.float32), jnp.ones(1, jnp.float32)]), state
 
     def transition(self, key: jax.Array, state: WrappedState, action: jax.Array, params: EnvParams) -> Transition:
         obs, state, reward, terminated, info = super().transition(key, state, action, params)
         ended = jnp.float32(info.get("trial_ended", False))
         parts = [obs, self._encode(action, params)] + [reward[None]] * self.reward + [ended[None]] * self.trial
-        return jnp.concatenate([*parts, jnp.zeros(1)]), state, reward, terminated, info
+        return jnp.concatenate([*parts, jnp.zeros(1, jnp.float32)]), state, reward, terminated, info
 
 
 @dataclass(frozen=True)
@@ -511,7 +511,7 @@ class Standardized(Wrapper):
             object.__setattr__(self, name, values)
 
     def _scaled(self, obs: jax.Array) -> jax.Array:
-        return (obs - jnp.array(self.mean)) / jnp.array(self.std)
+        return (obs - jnp.array(self.mean, jnp.float32)) / jnp.array(self.std, jnp.float32)
 
     def observation_space(self, params: EnvParams) -> Space:
         space = self.env.observation_space(params)

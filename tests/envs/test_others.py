@@ -6,7 +6,6 @@ from typing import Any
 import flax.linen as nn
 import gymnax
 import jax
-import jax.experimental
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -40,6 +39,7 @@ from .test_base import KEY, Probe
 SMALL = ppo.PPOConfig(
     memory="none", features=8, encoder=(8,), head=(8,), num_envs=4, num_steps=16, num_minibatches=2, eval_episodes=4
 )
+from tests.precision import double_precision
 
 
 def steps(env, actions, params=None):
@@ -156,7 +156,7 @@ def test_rewards_become_float32_and_flags_bool(reward, flag):
 
 
 def test_float64_rewards_in_x64_mode():
-    with jax.experimental.enable_x64():
+    with double_precision():
         envs = vectorize(EpisodeStatistics(Loose(jnp.float64, jnp.bool_)), 2)
         _, _, reward, *_, info = envs.step(KEY, envs.reset(KEY)[1], jnp.zeros(2, int))
         assert reward.dtype == info["episode_return"].dtype == jnp.float32

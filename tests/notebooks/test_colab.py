@@ -18,7 +18,11 @@ from .chapters import ROOT, code_cells, exercises, kernel_of, notebooks, read, s
 
 pytestmark = pytest.mark.notebooks
 # What Colab's image has, as far as it matters here, in the autumn of 2026; its Python is 3.13, or here the nearest that there is.
-PYTHONS = ["python3.13", *map(str, pathlib.Path("~/.pyenv/versions").expanduser().glob("3.13.*/bin/python")), sys.executable]
+PYTHONS = [
+    "python3.13",
+    *map(str, pathlib.Path("~/.pyenv/versions").expanduser().glob("3.13.*/bin/python")),
+    sys.executable,
+]
 COLAB = [
     "jax==0.7.2", "jaxlib==0.7.2", "flax==0.11.2", "optax==0.2.8", "numpy==2.1.3", "scipy==1.16.3", "matplotlib==3.10.0",
     "ipywidgets==7.7.1", "ipython==7.34.0", "ipykernel==6.17.1", "scikit-learn", "tqdm",

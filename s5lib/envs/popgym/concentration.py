@@ -105,7 +105,7 @@ class Concentration(Environment):
         looks = jnp.where(shown, cards, self._face_down).astype(jnp.int32)
         ones = jnp.arange(self.num_cards) * (self._face_down + 1) + looks
         # On a CPU this takes a fifth of the time of jax.nn.one_hot, and most of a step's work is this vector.
-        zeros = jnp.zeros(self.num_cards * (self._face_down + 1))
+        zeros = jnp.zeros(self.num_cards * (self._face_down + 1), jnp.float32)
         return zeros.at[ones].set(1, unique_indices=True, mode="promise_in_bounds")
 
     def transition(self, key: jax.Array, state: State, action: jax.Array, params: EnvParams) -> Transition:

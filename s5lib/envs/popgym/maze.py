@@ -96,7 +96,9 @@ def draws(key: jax.Array, size: int) -> Draws:
     """
     cells = size // 2
     steps = cells**2 - 1 + (size + 1) ** 2
-    numbers = jax.random.uniform(key, (steps + 1, 6))  # one call: it compiles three times as fast as one for each
+    numbers = jax.random.uniform(
+        key, (steps + 1, 6), jnp.float32
+    )  # one call: it compiles three times as fast as one for each
     places = _odd(numbers[:, 4:], cells)
     return Draws(places[steps], numbers[:steps, :4], places[:steps])
 
@@ -163,7 +165,7 @@ def entrances(key: jax.Array, size: int) -> tuple[jax.Array, jax.Array]:
 
     Source: mazelib 0.9.16, mazelib.py.
     """
-    side, *offsets = jax.random.uniform(key, (3,))
+    side, *offsets = jax.random.uniform(key, (3,), jnp.float32)
     side = jnp.floor(4 * side).astype(jnp.int32)  # north, south, west, east
     along = _odd(jnp.stack(offsets), size // 2)
     across = jnp.where(side % 2 == 0, jnp.array([0, size]), jnp.array([size, 0]))

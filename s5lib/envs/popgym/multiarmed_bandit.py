@@ -76,7 +76,7 @@ class MultiarmedBandit(Environment):
         return jnp.stack([~won, won]).astype(jnp.float32)
 
     def transition(self, key: jax.Array, state: State, action: jax.Array, params: EnvParams) -> Transition:
-        won = jax.random.uniform(key) < state.arms[action]
+        won = jax.random.uniform(key, (), jnp.float32) < state.arms[action]
         reward = jnp.where(won, 1.0, -1.0) / self.episode_length
         return self._see(won), state.replace(time=state.time + 1), reward, jnp.bool_(False), {}
 

@@ -128,7 +128,7 @@ class Pendulum(Environment):
 
     def reset_env(self, key: jax.Array, params: EnvParams) -> Start:
         key_physics, key_noise = jax.random.split(key)
-        high = jnp.array([math.pi, 1.0])
+        high = jnp.array([math.pi, 1.0], jnp.float32)
         state = State(jnp.int32(0), jax.random.uniform(key_physics, (2,), minval=-high, maxval=high))
         return self._see(key_noise, state), state
 
