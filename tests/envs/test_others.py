@@ -33,13 +33,13 @@ from s5lib.envs import (
 )
 from s5lib.envs.trials import trials_of
 from s5lib.s5 import S5Stack
+from tests.precision import double_precision
 
 from .test_base import KEY, Probe
 
 SMALL = ppo.PPOConfig(
     memory="none", features=8, encoder=(8,), head=(8,), num_envs=4, num_steps=16, num_minibatches=2, eval_episodes=4
 )
-from tests.precision import double_precision
 
 
 def steps(env, actions, params=None):
