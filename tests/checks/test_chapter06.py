@@ -179,4 +179,4 @@ def test_parity_trains():
     )
     agent = ppo.make(config, env=Parity())
     _, metrics = jax.jit(agent.update)(agent.init(jax.random.key(0)))
-    assert int(metrics["steps"]) == 128 and np.isfinite(metrics["loss"])
+    assert agent.steps_per_update == 128 and np.isfinite(metrics["loss"])

@@ -487,7 +487,7 @@ def test_an_evaluation_of_other_observations_is_refused():
 
 
 def test_params_of_ones_own_take_the_place_of_the_defaults():
-    """Pushed to and fro, a pole falls later in weak gravity; the time limit in the params is the horizon."""
+    """Pushed back and forth, a pole falls later in weak gravity; the time limit in the params is the horizon."""
     pole = gymnax.make("CartPole-v1")[0]
     params = pole.default_params.replace(gravity=0.1, max_steps_in_episode=77)
     env = WithParams(pole, params)
