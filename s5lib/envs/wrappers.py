@@ -247,13 +247,16 @@ class TimeLimit(Wrapper):
 class WithParams(Wrapper):
     """Put params of your own in the place of an environment's ``default_params``, by which all of this library goes.
 
+    A ``vmap`` over params makes its agents inside: a function of ``gravity`` that makes ``WithParams(env,
+    params.replace(gravity=gravity))``, an agent in it, and its state and updates.
+
     Args:
         env: the environment itself: other wrappers go around this one.
-        params: of the kind of its ``default_params``, such as ``env.default_params.replace(gravity=5.0)``; plain numbers. Their
-            ``max_steps_in_episode`` is the horizon.
+        params: of the kind of its ``default_params``, such as ``env.default_params.replace(gravity=5.0)``. Their
+            ``max_steps_in_episode`` is the horizon, a plain number.
     Raises:
         ValueError: ``env`` is a wrapper.
-        TypeError: params of another kind, or such as cannot be hashed.
+        TypeError: params of another kind. Its ``reset`` and ``step``, where params hold arrays: ``vectorize`` takes those.
     """
 
     params: EnvParams
@@ -265,12 +268,14 @@ class WithParams(Wrapper):
         kind = type(self.env.default_params)
         if not isinstance(self.params, kind):
             raise TypeError(f"params must be of the kind of env's own, {kind.__name__}; got {self.params!r}")
+
+    def __hash__(self) -> int:
         try:
-            hash(self.params)
-        except TypeError as error:
+            return hash((type(self), self.env, self.params))
+        except TypeError:
             raise TypeError(
-                f"params must hold plain numbers, that programs are compiled for; got {self.params!r}"
-            ) from error
+                "params must be plain numbers here; those that hold arrays go by vectorize(env, num_envs)"
+            ) from None
 
     @property
     def horizon(self) -> int:

@@ -514,15 +514,27 @@ def test_params_of_ones_own_take_the_place_of_the_defaults():
             "inside all wrappers; got TimeLimit",
         ),
         (
-            lambda pole: WithParams(pole, pole.default_params.replace(gravity=jnp.ones(()))),
-            TypeError,
-            "params must hold plain numbers",
+            lambda pole: WithParams(pole, pole.default_params.replace(gravity=jnp.ones(()))).reset(KEY),
+            ValueError,  # jax's own, which says why
+            "params must be plain numbers here; those that hold arrays go by vectorize",
         ),
     ],
 )
 def test_bad_params(make_it, error, message):
     with pytest.raises(error, match=message):
         make_it(gymnax.make("CartPole-v1")[0])
+
+
+def test_agents_are_trained_side_by_side_under_params_of_their_own():
+    pole = gymnax.make("CartPole-v1")[0]
+
+    def fall(gravity):
+        agent = ppo.make(SMALL, WithParams(pole, pole.default_params.replace(gravity=gravity)))
+        state, _ = agent.update(agent.init(KEY))
+        return agent.evaluate(state)["length"]
+
+    weak, strong = jax.jit(jax.vmap(fall))(jnp.array([1.0, 50.0]))
+    assert weak == jax.jit(fall)(1.0) > strong
 
 
 def heavier(key, params):
