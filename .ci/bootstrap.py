@@ -64,8 +64,8 @@ def works(venv):
     return version_of(str(venv / "bin/python")) in WANTED
 
 
-def pip(venv, arguments, tries=2):
-    """Run pip install; say now and then how many packages it has found; on a second failure show all that it said."""
+def pip(venv, arguments):
+    """Run pip install; say now and then how many packages it has found; on failure show all that it said."""
     command = [str(venv / "bin/python"), "-m", "pip", "install", "--disable-pip-version-check", *arguments]
     process = subprocess.Popen(command, cwd=str(ROOT), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     said, found = [], 0
@@ -76,10 +76,7 @@ def pip(venv, arguments, tries=2):
             print(f"  {found} packages found", flush=True)
         elif line.startswith("Installing collected"):
             print("  installing", flush=True)
-    if process.wait() and tries > 1:  # an index may answer badly once
-        print("  pip failed, and tries once more", flush=True)
-        pip(venv, arguments, tries - 1)
-    elif process.returncode:
+    if process.wait():
         sys.exit("".join(said[-40:]) + f"pip could not install {' '.join(arguments)}: see its message above")
 
 
