@@ -2,13 +2,17 @@
 
 import ast
 import importlib
+import importlib.metadata
 import inspect
 import pathlib
 import re
 import subprocess
+import tomllib
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 import s5lib
 
@@ -130,6 +134,29 @@ def test_requirements_are_pinned_and_fit_the_package():
         "jupyter-book",
     ):
         assert group in pins
+
+
+def pinned() -> dict[str, str]:
+    lines = [line.split("#")[0].strip() for line in (ROOT / "requirements.txt").read_text().splitlines()]
+    return dict(line.split("==") for line in lines if line)
+
+
+def test_the_pins_install_on_the_oldest_python_that_is_about():
+    """Debian 12 has 3.11.2, where a package that asks for 3.11.5 cannot be had."""
+    asked = {name: importlib.metadata.metadata(name)["Requires-Python"] or "" for name in pinned()}
+    assert not {name: spec for name, spec in asked.items() if not SpecifierSet(spec).contains("3.11.2")}
+
+
+def test_what_users_install_leaves_their_jax_alone():
+    """No extra but ``dev`` asks for gymnax, which caps JAX; every lower bound allows what is pinned."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    for name, wanted in {"": project["dependencies"], **extras}.items():
+        for requirement in map(Requirement, wanted):
+            assert requirement.name != "gymnax" or name == "dev"
+            assert not requirement.name.startswith("jax") or requirement.name == "jax"
+            version = pinned().get(requirement.name)
+            assert version is None or requirement.specifier.contains(version), f"{requirement} does not allow {version}"
 
 
 def test_only_one_place_says_where_the_repository_is():
