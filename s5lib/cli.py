@@ -296,6 +296,10 @@ def _evaluate(what: str, episodes: int, seed: int) -> None:
     if path.is_dir():
         described = checkpoints.read_identity(path)
         seed, name = described["seed"], str(path)
+        if not isinstance(seed, int):
+            raise Mistake(
+                f"{path} holds seeds {', '.join(map(str, seed))} trained at once; go on with them in Python, seeds={seed}"
+            )
     elif what in stored:
         described = {"config": records.stored(what)[0].config}
         name = what
@@ -311,7 +315,7 @@ def _evaluate(what: str, episodes: int, seed: int) -> None:
                 raise ValueError(f"--episodes is for agents; {name} is scored on all of its held-out data")
             config = dataclasses.replace(config, eval_episodes=episodes)
         learner = config.make()
-        state = jax.jit(learner.init)(jax.random.key(seed))
+        state = jax.jit(learner.init)(jax.random.key(check_seed("seed", seed)))
         if not path.is_dir():
             state = _with_params(state, records.load(what))
     if path.is_dir():

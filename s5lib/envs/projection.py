@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from s5lib.config import check_choice, check_positive_int, check_real, check_shape, is_concrete, moved
+from s5lib.config import check_choice, check_positive_int, check_real, check_seed, check_shape, is_concrete, moved
 from s5lib.envs.base import Description, EnvParams, EnvState, Start, Transition, check_vectors
 from s5lib.envs.spaces import Reals, Space, is_discrete, is_vector
 from s5lib.envs.wrappers import WrappedState, Wrapper
@@ -103,7 +103,7 @@ class Projection(Wrapper):
         mirror: instead of M_a, one hidden bit, as an ablation: in half of the episodes the environment inside gets -a
             for an action vector a, or n - 1 - a for a discrete one.
         pool: draw from this many projections, always the same; None draws a new one each time.
-        seed: of the projections, 0 or more.
+        seed: of the projections, 0 to 2^32 - 1.
         held_out: draw projections that training does not.
     Raises:
         ValueError: observations that are not vectors, a size below that inside, actions of another kind, ``mirror``
@@ -149,10 +149,7 @@ class Projection(Wrapper):
             check_real(name, getattr(self, name), positive=True)
         if self.pool is not None and check_positive_int("pool", self.pool) > 2**31:
             raise ValueError(f"pool must be at most 2^31; got {self.pool}")
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int | np.integer):
-            raise TypeError(f"seed must be an integer; got {self.seed!r} of type {type(self.seed).__name__}")
-        if not 0 <= self.seed < 2**63:
-            raise ValueError(f"seed must lie in 0 .. 2^63 - 1; got {self.seed}")
+        check_seed("seed", self.seed)
 
     def _num_inner_actions(self) -> int:
         space = self.env.action_space(self.env.default_params)

@@ -465,8 +465,8 @@ class Pictures(Probe):
         (lambda: Projection(Probe(), 4, 2, action_gain=0), ValueError, "action_gain must be positive"),
         (lambda: Projection(Probe(), 4, 2, pool=0), ValueError, "pool must be a positive integer; got 0"),
         (lambda: Projection(Probe(), 4, 2, pool=2**31 + 1), ValueError, "pool must be at most"),
-        (lambda: Projection(Probe(), 4, 2, seed=-1), ValueError, r"seed must lie in 0 .. 2\^63 - 1; got -1"),
-        (lambda: Projection(Probe(), 4, 2, seed=2**63), ValueError, "seed must lie in"),
+        (lambda: Projection(Probe(), 4, 2, seed=-1), ValueError, r"seed must lie between 0 and 2\*\*32 - 1; got -1"),
+        (lambda: Projection(Probe(), 4, 2, seed=2**32), ValueError, "seed must lie between"),  # would be 0 again
         (lambda: Projection(Probe(), 4, 2, seed=1.5), TypeError, r"seed must be an integer; got 1\.5"),
         (lambda: Projection(Probe(), 4, pool=3).matrices(3), ValueError, "index must lie in 0 .. 2; got 3"),
         (
