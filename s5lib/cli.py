@@ -297,9 +297,7 @@ def _evaluate(what: str, episodes: int, seed: int) -> None:
         described = checkpoints.read_identity(path)
         seed, name = described["seed"], str(path)
         if not isinstance(seed, int):
-            raise Mistake(
-                f"{path} holds seeds {', '.join(map(str, seed))} trained at once; go on with them in Python, seeds={seed}"
-            )
+            raise Mistake(f"{path} holds several seeds, trained at once; go on with them in Python: seeds={seed}")
     elif what in stored:
         described = {"config": records.stored(what)[0].config}
         name = what

@@ -163,6 +163,15 @@ MISTAKES = [
 ]
 
 
+def test_a_folder_of_several_seeds_is_for_python(run, tmp_path):
+    (tmp_path / "run.json").write_text('{"hash": "0", "seed": [0, 1], "config": {}}')
+    code, out, err = run("eval", str(tmp_path))
+    assert (code, out) == (
+        2,
+        "",
+    ) and "holds several seeds, trained at once; go on with them in Python: seeds=[0, 1]" in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"), MISTAKES, ids=lambda part: " ".join(part) if isinstance(part, list) else ""
 )
