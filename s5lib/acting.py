@@ -15,8 +15,8 @@ import numpy as np
 from s5lib.config import check_positive_int
 from s5lib.envs import vectorize
 from s5lib.envs.base import AnyEnv, EnvState, Info, Obs, Start, Step, horizon_of
-from s5lib.envs.trials import trials_of
 from s5lib.envs.vector import beside
+from s5lib.envs.wrappers import trials_of
 from s5lib.memory import Carry, Params, Prepared
 
 __all__ = ["Episodes", "Moment", "Network", "Playable", "act", "episodes"]

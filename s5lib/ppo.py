@@ -20,10 +20,9 @@ from s5lib.envs import EpisodeStatistics, PreviousAction, ScaledAction, find, ve
 from s5lib.envs import make as make_env
 from s5lib.envs.base import AnyEnv, EnvState, Obs, check_interface, check_vectors, horizon_of
 from s5lib.envs.spaces import is_vector
-from s5lib.envs.trials import trials_of
 from s5lib.envs.vector import rarely
 from s5lib.envs.worlds import ManyWorlds, check_share
-from s5lib.envs.wrappers import in_reach
+from s5lib.envs.wrappers import in_reach, trials_of
 from s5lib.memory import MEMORIES, Carry, Params, Prepared, make_memory
 from s5lib.networks import ActorCritic
 from s5lib.returns import gae

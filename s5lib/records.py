@@ -575,6 +575,8 @@ def check_folder(name: str, folder: str | os.PathLike) -> pathlib.Path:
     Args:
         name: the argument's, for the message.
         folder: what was given; it need not exist.
+    Returns:
+        The whole path, with ``~`` written out.
     """
     text = os.fspath(folder)
     if not text.strip():

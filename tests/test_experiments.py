@@ -444,7 +444,8 @@ def test_one_update_of_stored_configs_still_runs(name):
     config = experiments.get(name, "cpu").config
     learner = make(dataclasses.replace(config, steps_per_update=1)) if name in DIGITS else ppo.make(config)
     _, metrics = jax.jit(learner.update)(learner.init(jax.random.key(0)))
-    assert all(np.isfinite(value) for value in metrics.values())
+    assert all(np.isfinite(value) for metric, value in metrics.items() if not metric.startswith("return"))
+    assert np.isfinite(metrics["loss"])
 
 
 def test_the_claims_of_the_stored_runs_hold():

@@ -6,17 +6,17 @@ that ends: memory is reset where it ends, and never where a trial does.
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 
 from s5lib.config import check_positive_int
-from s5lib.envs.base import AnyEnv, Description, EnvParams, EnvState, Start, Transition, advance, begin, is_cut
+from s5lib.envs.base import Description, EnvParams, EnvState, Start, Transition, advance, begin, is_cut
 from s5lib.envs.vector import rarely
 from s5lib.envs.wrappers import WrappedState, Wrapper
 
-__all__ = ["TrialState", "Trials", "trials_of"]
+__all__ = ["TrialState", "Trials"]
 
 
 class TrialState(WrappedState):
@@ -72,6 +72,7 @@ class Trials(Wrapper):
     Differs: that code starts every trial from the state of the first, which is ``fresh=False`` here.
     """
 
+    opens_trials: ClassVar[bool] = True
     trials: int | None = 16
     fresh: bool = True
     own_returns: bool = False
@@ -137,10 +138,3 @@ class Trials(Wrapper):
             random_return=total(told.random_return),
             best_return=total(told.best_return),
         )
-
-
-def trials_of(env: AnyEnv) -> Trials | None:
-    """Return the outermost ``Trials`` among an environment and what stands inside its wrappers; None without one."""
-    while isinstance(env, Wrapper) and not isinstance(env, Trials):
-        env = env.env
-    return env if isinstance(env, Trials) else None

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -46,6 +46,7 @@ __all__ = [
     "bare_name",
     "in_reach",
     "inner",
+    "trials_of",
 ]
 
 
@@ -94,6 +95,7 @@ class Wrapper(Environment):
     """
 
     env: AnyEnv
+    opens_trials: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_flags(self)
@@ -135,6 +137,13 @@ class Wrapper(Environment):
 
     def describe(self) -> Description:
         return self.env.describe()
+
+
+def trials_of(env: AnyEnv) -> Any:
+    """Return the outermost ``Trials`` among an environment and what stands inside its wrappers; None without one."""
+    while isinstance(env, Wrapper) and not env.opens_trials:
+        env = env.env
+    return env if isinstance(env, Wrapper) else None
 
 
 def bare_name(env: AnyEnv) -> str:
@@ -345,8 +354,6 @@ class ActionRepeat(Wrapper):
 
     @property
     def horizon(self) -> int:
-        from s5lib.envs.trials import trials_of  # which stands on this module
-
         steps, trials = super().horizon, trials_of(self.env)
         if trials is None:
             return -(-steps // self.repeats)

@@ -82,6 +82,6 @@ MEMORY_LENGTH = Family(
             for memory in _SIZES
         },
         tries=tuple({"lr": lr} for lr in AGENT_TRIES),
-        score=lambda result: float(np.nanmean(result.metrics["return"])),  # counts how soon it was learnt
+        score=lambda result: float(np.nan_to_num(result.metrics["return"]).mean()),  # counts how soon it was learnt
     ),
 )

@@ -9,7 +9,8 @@ import numpy as np
 from s5lib import acting
 from s5lib.envs import Wrapper, inner
 from s5lib.envs.projection import ProjectedState, Projection
-from s5lib.envs.trials import TrialState, trials_of
+from s5lib.envs.trials import TrialState
+from s5lib.envs.wrappers import trials_of
 from s5lib.memory import Params
 from s5lib.viz import motion
 from s5lib.viz.games import played

@@ -31,7 +31,7 @@ from s5lib.envs import (
     spaces,
     vectorize,
 )
-from s5lib.envs.trials import trials_of
+from s5lib.envs.wrappers import trials_of
 from s5lib.s5 import S5Stack
 from tests.precision import double_precision
 
