@@ -59,7 +59,7 @@ def __dir__():
     return __all__
 
 
-# Versions that pyproject.toml excludes, and why: numbers of issues of jax-ml/jax. 0.7.2, 0.11.2 and 0.12.0.1 pass the tests.
+# Versions that pyproject.toml excludes, and why: numbers of issues of jax-ml/jax. 0.7.2 is what is tested.
 BAD_JAX = {
     "0.10.2": "returns wrong numbers or crashes on CPU (issues 39103, 39257)",
     "0.11.0": "crashes or hangs on CPU (issue 39257)",
