@@ -15,14 +15,8 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 WANTED = [(3, 13), (3, 12), (3, 11)]
-JAX_FAMILY = (
-    "jax",
-    "jaxlib",
-    "flax",
-    "optax",
-    "orbax-checkpoint",
-    "tensorstore",
-)  # move together; free in .venv-latest
+# These move together, and are free in .venv-latest.
+JAX_FAMILY = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "tensorstore")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -126,33 +120,21 @@ def latest(version):
 
     gymnax 1.0.1 declares a cap on JAX that it does not need, so it comes without what it asks for, which is all pinned.
     """
-    pins = re.findall(r"^[^#\s]\S*", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
-    pinned = dict(pin.split("==") for pin in pins)
-    project = (ROOT / "pyproject.toml").read_text()
-    bounds = dict(
-        re.findall(r'"([\w-]+)>=([\w.]+)', project.partition("[project.scripts]")[0].partition("dependencies")[2])
-    )
+    direct, _, transitive = (ROOT / "requirements.txt").read_text().partition("# Transitive")
+    pinned, indirect = (dict(re.findall(r"^([\w-]+)==(\S+)", part, re.MULTILINE)) for part in (direct, transitive))
     gymnax = f"gymnax=={pinned.pop('gymnax')}"
+    project = (ROOT / "pyproject.toml").read_text()
     if version == "lowest":
-        direct = re.findall(
-            r"^[^#\s]\S*", (ROOT / "requirements.txt").read_text().partition("# Transitive")[0], re.MULTILINE
-        )
-        wanted = {name: version for name, version in (pin.split("==") for pin in direct) if name in pinned} | bounds
-        wanted.pop("jaxlib")
-        wanted.pop("gymnax")
+        declared = project.partition("dependencies")[2].partition("[project.scripts]")[0]
+        bounds = dict(re.findall(r'"([\w-]+)>=([\w.]+)', declared))
+        wanted = {name: pin for name, pin in {**pinned, **bounds}.items() if name not in ("jaxlib", "gymnax")}
         free = []
     else:
-        wanted = {name: pin for name, pin in pinned.items() if name not in JAX_FAMILY}
-        free = [
-            f"jax=={version}" if version else re.search(r'"(jax>=[^"]*)"', project).group(1),
-            "flax",
-            "optax",
-            "orbax-checkpoint",
-        ]
-    return [
-        ["--upgrade", *free, *(f"{name}=={pin}" for name, pin in sorted(wanted.items()))],
-        ["--no-deps", gymnax, "-e", "."],
-    ]
+        wanted = {name: pin for name, pin in {**pinned, **indirect}.items() if name not in JAX_FAMILY}
+        jax = f"jax=={version}" if version else re.search(r'"(jax>=[^"]*)"', project).group(1)
+        free = [jax, "flax", "optax", "orbax-checkpoint"]
+    exact = [f"{name}=={pin}" for name, pin in sorted(wanted.items())]
+    return [["--upgrade", *free, *exact], ["--no-deps", gymnax, "-e", "."]]
 
 
 def main():
