@@ -6,7 +6,7 @@ environment, and nothing of how the weights were learnt.
 
 from collections.abc import Callable, Collection
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +20,9 @@ from s5lib.envs.wrappers import trials_of
 from s5lib.memory import Carry, Params, Prepared
 
 __all__ = ["Episodes", "Moment", "Network", "Playable", "act", "episodes"]
+
+
+Tree = TypeVar("Tree")
 
 
 class Network(Protocol):
@@ -96,9 +99,13 @@ def _act(
     prepared: Prepared,
     greedy: bool,
 ) -> tuple[jax.Array, Carry]:
-    obs, resets = jax.tree.map(lambda leaf: leaf[None], (obs, resets))
-    carry, policy, _ = _open(network).apply(params, carry, obs, resets, prepared)
+    carry, policy, _ = _open(network).apply(params, carry, *once((obs, resets)), prepared)
     return (policy.mode() if greedy else policy.sample(key))[0], carry
+
+
+def once(tree: Tree) -> Tree:
+    """One step as a sequence of one: an axis of time before each leaf's own."""
+    return jax.tree.map(lambda leaf: leaf[None], tree)
 
 
 class Moment(NamedTuple):

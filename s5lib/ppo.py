@@ -5,7 +5,7 @@ Times, with t counting the steps of a rollout: the agent reads ``obs[t]``, after
 """
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,7 @@ import numpy as np
 import optax
 from flax import struct
 
-from s5lib.acting import Network, episodes
+from s5lib.acting import Network, episodes, once
 from s5lib.config import check_choice, check_flags, check_positive_int, check_widths, is_concrete
 from s5lib.distributions import Distribution
 from s5lib.envs import EpisodeStatistics, PreviousAction, ScaledAction, find, vectorize
@@ -31,7 +31,6 @@ __all__ = ["Agent", "Hypers", "PPOConfig", "PPOState", "Rollout", "make", "ppo_l
 
 
 Number: TypeAlias = jax.Array | float  # one number, or one for each member of a ``vmap``
-Tree = TypeVar("Tree")
 Options: TypeAlias = tuple[tuple[str, Any], ...]  # pairs (option, value): a dict that can be hashed
 
 
@@ -319,7 +318,7 @@ class Agent:
         B = self.config.num_envs
         obs, env_state = vectorize(self.env, B).reset(key_env)
         carry, resets = self.network.initial_carry(B), jnp.ones(B, bool)
-        params = self.network.init(key_net, carry, *_once((obs, resets)))
+        params = self.network.init(key_net, carry, *once((obs, resets)))
         state = PPOState(
             params=params,
             opt_state=_adam.init(params),
@@ -352,7 +351,7 @@ class Agent:
         state, rollout, finished = self.collect(state, key_rollout)
 
         # ADVANTAGES
-        _, _, last_value = self._read(state.params, state.carry, *_once((state.obs, state.resets)))
+        _, _, last_value = self._read(state.params, state.carry, *once((state.obs, state.resets)))
         following = jnp.concatenate([rollout.value[1:], last_value])
         next_value = jnp.where(rollout.ended, rollout.cut_value, following)
         advantage = gae(rollout.reward, rollout.value, next_value, rollout.ended, hypers.gamma, hypers.gae_lambda)
@@ -411,12 +410,12 @@ class Agent:
 
         def value_of_cut(zero: jax.Array, carry: Carry, obs: Obs, params: Params, prepared: Prepared) -> jax.Array:
             unset = jnp.zeros(zero.shape, bool)  # the episode's own last observation: nothing is forgotten before it
-            return self._read(params, carry, *_once((obs, unset)), prepared)[2][0]
+            return self._read(params, carry, *once((obs, unset)), prepared)[2][0]
 
         def step(now: tuple, key: jax.Array) -> tuple:
             env_state, obs, resets, carry = now
             key_act, key_step = jax.random.split(key)
-            carry, policy, value = self._read(params, carry, *_once((obs, resets)), prepared)
+            carry, policy, value = self._read(params, carry, *once((obs, resets)), prepared)
             action = policy.sample(key_act)
             log_prob = policy.log_prob(action)[0]
             next_obs, env_state, reward, terminated, truncated, info = envs.step(key_step, env_state, action[0])
@@ -521,11 +520,6 @@ class Finished(NamedTuple):
 
     ended: jax.Array
     total: jax.Array
-
-
-def _once(tree: Tree) -> Tree:
-    """One step as a sequence of one."""
-    return jax.tree.map(lambda leaf: leaf[None], tree)
 
 
 _adam = optax.scale_by_adam(eps=1e-5)
