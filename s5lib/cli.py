@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from s5lib import checkpoints, experiments, records, runs
-from s5lib.config import BUDGETS, check_choice, check_positive_int, check_seed, did_you_mean, require
+from s5lib.config import BUDGETS, check_choice, check_positive_int, check_seed, did_you_mean, random_key, require
 from s5lib.config import budget as budget_in_force
 from s5lib.experiments import command
 from s5lib.ppo import PPOConfig
@@ -313,7 +313,7 @@ def _evaluate(what: str, episodes: int, seed: int) -> None:
                 raise ValueError(f"--episodes is for agents; {name} is scored on all of its held-out data")
             config = dataclasses.replace(config, eval_episodes=episodes)
         learner = config.make()
-        state = jax.jit(learner.init)(jax.random.key(check_seed("seed", seed)))
+        state = jax.jit(learner.init)(random_key(seed))
         if not path.is_dir():
             state = _with_params(state, records.load(what))
     if path.is_dir():

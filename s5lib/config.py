@@ -92,6 +92,11 @@ def check_seed(name: str, value: Any) -> int:
     return int(value)
 
 
+def random_key(seed: Any) -> jax.Array:
+    """JAX's key of a seed; what is no seed is refused, as by ``check_seed``."""
+    return jax.random.key(check_seed("seed", seed))
+
+
 def check_flags(config: Any) -> None:
     """Refuse a dataclass whose field of type bool holds anything else: the text "false" would count as True."""
     for entry in dataclasses.fields(config):

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from s5lib.config import check_choice, check_flags, check_positive_int, check_seed
+from s5lib.config import check_choice, check_flags, check_positive_int, random_key
 from s5lib.envs.base import AnyEnv, Description, Environment, EnvState, check_action_box, check_vectors
 from s5lib.envs.physics import physics
 from s5lib.envs.popgym.cartpole import CartPole
@@ -121,7 +121,7 @@ def measure_spread(
 
         return jax.lax.scan(step, state, (jax.random.split(key_steps, steps), actions))[1]
 
-    keys = jax.random.split(jax.random.key(check_seed("seed", seed)), check_positive_int("episodes", episodes))
+    keys = jax.random.split(random_key(seed), check_positive_int("episodes", episodes))
     seen = np.asarray(jax.jit(jax.vmap(episode))(keys), np.float64).reshape(episodes * steps, -1)
     mean, std = seen.mean(0), np.maximum(seen.std(0), 1e-3)
     return tuple(map(float, mean.round(4))), tuple(map(float, std.round(4)))

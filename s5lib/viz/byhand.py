@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from s5lib import envs
-from s5lib.config import check_seed, require
+from s5lib.config import random_key, require
 from s5lib.envs.base import AnyEnv
 from s5lib.viz import games
 from s5lib.viz.embed import data_uri, encode, figure, img, in_kernel
@@ -194,7 +194,7 @@ class Hand:
     rows: list[tuple] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        key_reset, self._key = jax.random.split(jax.random.key(check_seed("seed", self.seed)))
+        key_reset, self._key = jax.random.split(random_key(self.seed))
         self.obs, self._state = _compiled(self.env)[0](key_reset)
         self.over, self.total, self.reward = False, 0.0, 0.0
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from s5lib import acting, envs
-from s5lib.config import check_choice, check_positive_int, check_seed
+from s5lib.config import check_choice, check_positive_int, random_key
 from s5lib.envs.base import AnyEnv
 from s5lib.memory import Params
 from s5lib.viz import boards, cards, motion
@@ -178,7 +178,7 @@ def _cut(episode: envs.Episode) -> envs.Episode:
 
 def _both(env: AnyEnv, seed: int) -> dict[str, envs.Episode]:
     """The same start played by both players."""
-    return {policy: _cut(_player(env, policy)(jax.random.key(check_seed("seed", seed)))) for policy in PLAYERS}
+    return {policy: _cut(_player(env, policy)(random_key(seed))) for policy in PLAYERS}
 
 
 def watch(name: str, steps: int = 20, seed: int = 0, **options: Any) -> None:
@@ -228,7 +228,7 @@ def record(agent: acting.Playable, params: Params, seed: int = 0) -> tuple[AnyEn
 def played(agent: acting.Playable, params: Params, seed: int) -> envs.Episode:
     """One episode of a trained agent, from its reset to its end, with what all wrappers add to states and observations."""
     env = agent.eval_env
-    key_reset, key_steps = jax.random.split(jax.random.key(check_seed("seed", seed)))
+    key_reset, key_steps = jax.random.split(random_key(seed))
     start = jax.tree.map(lambda leaf: leaf[None], jax.jit(env.reset_env)(key_reset, env.default_params))
     found = acting.episodes(agent.network, params, env, key_steps, 1, start=start, keep=_episode)
     episode = jax.tree.map(lambda leaf: leaf[:, 0], found.kept)

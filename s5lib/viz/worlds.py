@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from s5lib import acting
-from s5lib.config import check_choice, check_positive_int, check_seed
+from s5lib.config import check_choice, check_positive_int, random_key
 from s5lib.envs import EpisodeStatistics, PreviousAction, inner
 from s5lib.envs.base import AnyEnv
 from s5lib.envs.physics import PhysicsState
@@ -64,7 +64,7 @@ def visit_worlds(
     if not isinstance(env, ManyWorlds):
         raise ValueError(f"agent must play many worlds; got {env}")
     count = check_positive_int("episodes", episodes) * len(env.names)
-    key = jax.random.key(check_seed("seed", seed))
+    key = random_key(seed)
     found = acting.episodes(agent.network, params, env, key, count, forget=forget, keep=_seen, apart=True)
     rewards, lengths = np.asarray(found.rewards), np.asarray(found.lengths, int)
     observed, seen, acted = jax.tree.map(np.asarray, found.kept)
