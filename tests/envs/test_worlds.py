@@ -62,7 +62,7 @@ class Tiny(Environment):
         return jnp.zeros(self.size).at[0].set(state.ticket).at[1].set(state.moved)
 
     def reset_env(self, key, params):
-        state = TinyState(jnp.int32(0), jax.lax.lgamma(1 + jax.random.uniform(key)), jnp.float32(0))
+        state = TinyState(jnp.int32(0), jax.lax.asinh(jax.random.uniform(key)), jnp.float32(0))
         return self._see(state), state
 
     def transition(self, key, state, action, params):
@@ -312,7 +312,7 @@ def test_a_start_is_compiled_once():
     """Each program holds the start of a world once, however costly it is: it is the larger half of what physics compiles to."""
 
     def starts(function, *args):
-        return jax.jit(function).lower(*args).as_text().count("chlo.lgamma")
+        return jax.jit(function).lower(*args).as_text().count("chlo.asinh")
 
     envs = vectorize(Tiny(), 4)
     state = jax.eval_shape(envs.reset, KEY)[1]
