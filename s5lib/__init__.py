@@ -59,8 +59,8 @@ def __dir__():
     return __all__
 
 
-# Versions that pyproject.toml excludes, and why: numbers of issues of jax-ml/jax. What is tested: the pins, on 0.7.2; the fast tests on
-# 0.11.2 and 0.12.0.1 too.
+# Versions that pyproject.toml excludes, and why: numbers of issues of jax-ml/jax. The tests pass at the pins, on 0.7.2; the fast
+# ones on 0.11.2 and 0.12.0.1 too.
 BAD_JAX = {
     "0.10.2": "returns wrong numbers or crashes on CPU (issues 39103, 39257)",
     "0.11.0": "crashes or hangs on CPU (issue 39257)",
