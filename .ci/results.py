@@ -1,4 +1,4 @@
-"""Write the tables of book/results.md from the stored runs: python .ci/results.py [--check]"""
+"""Write the tables of book/results.md and book/intro.md from the stored runs: python .ci/results.py [--check]"""
 
 import re
 import sys
@@ -11,7 +11,7 @@ from s5lib import experiments, records
 from s5lib.envs.tasks import HELD_OUT
 from s5lib.memory import KINDS
 
-PAGE = ROOT / "book/results.md"
+PAGES = (ROOT / "book/results.md", ROOT / "book/intro.md")
 AGENTS = re.compile(r"(<!-- agents: ([\w -]+) -->)")  # a place for agents_table of the tasks that it names
 MEMORIES = ("s5", "s5-slow", "s5-wide", "s5-no-resets", *(kind.name for kind in KINDS if kind.name != "s5"))
 
@@ -63,6 +63,30 @@ def agents_table(tasks: Sequence[str]) -> list[str]:
     return lines
 
 
+def beside_table() -> list[str]:
+    """The introduction's: what each memory earns on two tasks, here and in the paper."""
+    tasks = {"memory length 512": "memory-length-512", "Repeat Previous Hard": "repeat-previous-hard"}
+    kinds = {
+        "s5": ("S5 with resets", "constant", "yes"), "lstm": ("LSTM", "constant", "no"), "gru": ("GRU", "constant", "no"),
+        "attention": ("self-attention", "grows with the past", "yes"), "none": ("no memory", "constant", "yes"),
+    }  # fmt: skip
+    lines = [
+        "| | "
+        + " | ".join(f"{task}: ours | theirs" for task in tasks)
+        + " | cost of acting, per step | training in parallel |"
+    ]
+    lines.append("|---" * 7 + "|")
+    for memory, (label, acting, training) in kinds.items():
+        row = [label]
+        for task in tasks.values():
+            name = f"{task}-{memory}"
+            ours = [result.final["return"] for result in records.stored(name)] if records.is_stored(name) else []
+            theirs = experiments.PUBLISHED[task].get(memory)
+            row += [f"{np.mean(ours):.2f}" if ours else "not run", f"{theirs[0]:.2f}" if theirs else "not reported"]
+        lines.append("| " + " | ".join([*row, acting, training]) + " |")
+    return [line.replace("-0.00", "0.00").replace("| -", "| −") if "---" not in line else line for line in lines]
+
+
 def context_table() -> list[str]:
     """One row an experiment of chapter 7: what sixteen trials earn, and some of them apart."""
     lines = [
@@ -102,6 +126,7 @@ def world_table() -> list[str]:
 
 
 TABLES = {
+    "ours beside theirs": beside_table,
     "digits": digits_table,
     "memory length": lambda: agents_table([f"memory-length-{length}" for length in experiments.LENGTHS]),
     "easy": lambda: agents_table(experiments.EASY),
@@ -120,23 +145,24 @@ def filled(page: str, mark: str, rows: list[str]) -> str:
 def rewritten(page: str) -> str:
     """The page with each table between its two comments as it should be."""
     for name, table in TABLES.items():
-        mark = f"<!-- table: {name} -->"
-        if mark not in page:
-            raise SystemExit(f"{PAGE.name} has no place for the table {name!r}")
-        page = filled(page, mark, table())
+        if (mark := f"<!-- table: {name} -->") in page:
+            page = filled(page, mark, table())
     for mark, tasks in AGENTS.findall(page):
         page = filled(page, mark, agents_table(tasks.split()))
     return page
 
 
 def main() -> int:
-    page = PAGE.read_text()
-    wanted = rewritten(page)
+    pages = {page: page.read_text() for page in PAGES}
+    if missing := [name for name in TABLES if not any(f"<!-- table: {name} -->" in text for text in pages.values())]:
+        raise SystemExit(f"no page has a place for the table {missing[0]!r}")
+    wanted = {page: rewritten(text) for page, text in pages.items()}
     if "--check" in sys.argv:
-        if page != wanted:
-            print("book/results.md differs from the stored runs: python .ci/results.py writes its tables")
-        return int(page != wanted)
-    PAGE.write_text(wanted)
+        for page in (page for page in PAGES if pages[page] != wanted[page]):
+            print(f"book/{page.name} differs from the stored runs: python .ci/results.py writes its tables")
+        return int(pages != wanted)
+    for page, text in wanted.items():
+        page.write_text(text)
     return 0
 
 

@@ -104,7 +104,7 @@ def median_score(scores: ArrayLike) -> np.ndarray:
 
 
 def interquartile_mean(scores: ArrayLike) -> np.ndarray:
-    """Average the middle half of all runs on all tasks: as robust as a median, nearly as precise as a mean.
+    """Average the middle half of all runs on all tasks: no outlier in either outer quarter moves it.
 
     Of n scores, sorted, the lowest and the highest ``n // 4`` are left out. Five seeds of one task give the mean of the
     middle three; with fewer than four scores nothing is left out.

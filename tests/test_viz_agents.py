@@ -1,4 +1,4 @@
-"""Agents drawn: what is known when, and a score against a size."""
+"""Agents drawn: what is known when, a score against a size, and the settings of stored runs."""
 
 import matplotlib
 
@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
+from s5lib import experiments, ppo, records
 from s5lib.viz import METHODS, agents
 
 RESETS = np.array([1, 0, 0, 1, 0, 1], bool)
@@ -100,3 +101,22 @@ def test_sweep_of_nothing_draws_nothing():
     assert not ax.lines
     with pytest.raises(ValueError, match="method"):
         agents.sweep(ax, {4: [1.0]}, "s6")
+
+
+def test_a_recipe_is_what_the_stored_runs_were_made_with():
+    columns = {
+        "S5": ("memory-length-32-s5", "memory-length-s5"),
+        "GRU": ("projected-worlds-gru", "projected-worlds-gru"),
+    }
+    head, _, *lines = agents.recipe(columns).splitlines()
+    assert head == "| | S5 | GRU |"
+    found = {cells[1].strip(): [cell.strip() for cell in cells[2:4]] for cells in (line.split("|") for line in lines)}
+    for place, (name, tuned) in enumerate(columns.values()):
+        config = vars(ppo.PPOConfig()) | records.stored(name)[0].config
+        rates = [one["lr"] for one in experiments.tuning()[tuned]["tries"]]
+        assert found["step size"][place].split(",")[0] == f"{config['lr']:g}"
+        assert found["of those tried"][place].endswith("at the edge") == (config["lr"] in (min(rates), max(rates)))
+        assert found["gamma, lambda"][place] == f"{config['gamma']:g}, {config['gae_lambda']:g}"
+    assert found["pace of slow parameters"][1] == ""
+    with pytest.raises(ValueError, match="Did you mean 'memory-length-s5'"):
+        agents.recipe({"S5": ("memory-length-32-s5", "memory-length-s6")})

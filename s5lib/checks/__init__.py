@@ -15,7 +15,13 @@ from s5lib.checks.chapter03 import (
     check_resets_from_flags,
 )
 from s5lib.checks.chapter04 import check_block_parameters, check_block_start, check_s5_step, check_steps_to_overflow
-from s5lib.checks.chapter05 import check_gae_from_flags, check_largest_step, check_ratio_gap, check_value_ahead
+from s5lib.checks.chapter05 import (
+    check_gae_from_flags,
+    check_largest_step,
+    check_packed_equals_separate,
+    check_ratio_gap,
+    check_value_ahead,
+)
 from s5lib.checks.chapter06 import (
     check_counting_step,
     check_knot_player,
@@ -24,12 +30,11 @@ from s5lib.checks.chapter06 import (
     check_suite_score,
 )
 from s5lib.checks.chapter07 import check_generalisation_gap, check_price_of_a_fall, check_swapped, check_trial_flags
-from s5lib.checks.chapter08 import check_adaptation, check_answer_for, check_leave_out, check_world_size
+from s5lib.checks.chapter08 import check_answer_for, check_leave_out, check_permutation, check_world_size
 from s5lib.checks.grading import Verdict
 
 __all__ = [
     "Verdict",
-    "check_adaptation",
     "check_answer_for",
     "check_best_step",
     "check_block_parameters",
@@ -47,7 +52,9 @@ __all__ = [
     "check_leak_length",
     "check_leave_out",
     "check_merged_element",
+    "check_packed_equals_separate",
     "check_parity",
+    "check_permutation",
     "check_phi_2",
     "check_price_of_a_fall",
     "check_ratio_gap",

@@ -52,6 +52,9 @@ def check_recall(answer: Any) -> str:
                 "Nearly: that is the start of the time for which the sample was held. Read at its middle.": at(
                     (t - k - 1) / t
                 ),
+                "k counts back from 0: the newest sample has k = 0, so its middle is t - 1/2.": at(
+                    min((t - k + 0.5) / t, 1)
+                ),
                 "The scale is missing: g_n is sqrt(2n+1) times P_n.": at(
                     (t - k - 0.5) / t, x / np.sqrt(2 * np.arange(N) + 1)
                 ),

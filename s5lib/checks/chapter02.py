@@ -140,7 +140,7 @@ def check_run_uneven(answer: Callable) -> str:
     Lambda, B_tilde = np.array([-0.5 + 2j, -1 + 0.3j]), np.array([1.0 + 0.5j, -2.0])
     values, gaps = rng.normal(size=(30, 1)), rng.uniform(0.05, 0.6, (30, 1))
 
-    def states(gaps: np.ndarray) -> np.ndarray:
+    def states(gaps: np.ndarray, values: np.ndarray = values) -> np.ndarray:
         return _recur(np.exp(Lambda * gaps), np.expm1(Lambda * gaps) / Lambda * B_tilde * values)
 
     right = states(gaps)
@@ -148,6 +148,9 @@ def check_run_uneven(answer: Callable) -> str:
         "You used one duration for every sample; each has its own.": states(np.full((30, 1), gaps.mean())),
         "Off by one: durations[t] leads up to sample t; you used the one after it.": states(np.roll(gaps, -1, axis=0)),
         "Off by one: durations[t] leads up to sample t; you used the one before it.": states(np.roll(gaps, 1, axis=0)),
+        "You held the sample before over each gap; as in section 1, the one at a gap's end stands for all of it.": states(
+            gaps, np.concatenate([np.zeros((1, 1)), values[:-1]])
+        ),
         "That is forward Euler; hold the input and solve exactly.": _recur(1 + Lambda * gaps, gaps * B_tilde * values),
         "The decay is right. The input is held over the whole gap, so it needs (exp(λΔ) - 1)/λ and not Δ.": _recur(
             np.exp(Lambda * gaps), gaps * B_tilde * values

@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
-from s5lib.checks.grading import Hint, call, compare, graded, parts
+from s5lib.checks.grading import Hint, call, compare, graded, parts, same
 from s5lib.scan import linear_operator, resettable
 
 __all__ = [
@@ -22,25 +23,25 @@ __all__ = [
 def check_merged_element(answer: Any) -> str:
     """Exercise 03-1: three steps, the second of which opens an episode, as one element (a, b, flag)."""
     a, b, flag = parts(answer, 3, "(a, b, flag)")
-    compare(
-        [a, b],
-        [1 / 4, 6.5],
-        {
-            "That is the merge without any reset: the second step opens an episode, so the first is dropped.": [
-                1 / 8,
-                6.75,
-            ],
-            "b is right. The decay of the step that opens the episode stays in the element; the flag does the cutting.": [
-                0,
-                6.5,
-            ],
-            "You dropped the input of the second step too. Only the state from before it is dropped.": [1 / 4, 5],
-            "That is the third step alone: the episode opens at the second.": [1 / 2, 5],
-            "That is the other order: the earlier step is applied first.": [1 / 4, 5.5],
-            "Three steps in b, but the right a: the first step's input must go as well.": [1 / 4, 6.75],
-        },
-        what="The pair (a, b)",
-    )
+    pairs = {
+        "That is the merge without any reset: the second step opens an episode, so the first is dropped.": [
+            1 / 8,
+            6.75,
+        ],
+        "b is right. The decay of the step that opens the episode stays in the element; the flag does the cutting.": [
+            0,
+            6.5,
+        ],
+        "You dropped the input of the second step too. Only the state from before it is dropped.": [1 / 4, 5],
+        "That is the third step alone: the episode opens at the second.": [1 / 2, 5],
+        "That is the other order: the earlier step is applied first.": [1 / 4, 5.5],
+        "Three steps in b, but the right a: the first step's input must go as well.": [1 / 4, 6.75],
+    }
+    for hint, wrong in pairs.items():
+        if same([a, b], wrong):
+            raise Hint(hint)
+    for name, value, right in (("a", a, 1 / 4), ("b", b, 6.5)):
+        compare(np.asarray(value, dtype=float), right, what=f"`{name}`")
     if not isinstance(flag, bool | np.bool_ | int) or flag not in (0, 1):
         raise Hint(f"The flag should be True or False; yours is {flag!r}.")
     if not flag:
@@ -73,8 +74,13 @@ def check_law_test(answer: Callable) -> str:
         )
 
     right = [resettable(linear_operator, (1.0, 0.0)), _flagged(join), chosen_after]
+
+    def tested(operator: Callable) -> Any:
+        """The reader's verdict; plain numbers and bools are arrays to the operator."""
+        return call(answer, lambda left, right: operator(*jax.tree.map(jnp.asarray, (left, right))))
+
     for operator in right * 3:
-        verdict = call(answer, operator)
+        verdict = tested(operator)
         if np.shape(verdict) != () or np.asarray(verdict).dtype.kind != "b":
             raise Hint(f"Return one bool, True or False; your test returned `{type(verdict).__name__}`.")
         if not verdict:
@@ -101,7 +107,7 @@ def check_law_test(answer: Callable) -> str:
         ),
     }
     for fault, operator in wrong.items():
-        if call(answer, operator):
+        if tested(operator):
             raise Hint(f"Your test lets through an operator that {fault}")
     return f"your test passed {len(right)} right operators and caught all {len(wrong)} wrong ones."
 

@@ -11,7 +11,13 @@ import numpy as np
 from s5lib import envs
 from s5lib.checks.grading import Hint, call, compare, graded
 
-__all__ = ["check_gae_from_flags", "check_largest_step", "check_ratio_gap", "check_value_ahead"]
+__all__ = [
+    "check_gae_from_flags",
+    "check_largest_step",
+    "check_packed_equals_separate",
+    "check_ratio_gap",
+    "check_value_ahead",
+]
 
 
 @graded
@@ -27,7 +33,7 @@ def check_largest_step(answer: float) -> str:
         "The sign: the state fades because Re λ is negative; a step is positive.": -right,
         "That is the time constant in units of time, not a step: divide by the 2048 steps.": 2 * np.log(10),
     }
-    compare(np.asarray(answer, dtype=float), right, mistakes, what="The step", rtol=0.02, atol=0)
+    compare(np.asarray(answer, dtype=float), right, mistakes, what="The step", rtol=0.03, atol=0)
     return f"2 ln 10 / 2048 = {right:.5f}: above the default step_min of 0.001, so some newborn states are slow enough."
 
 
@@ -205,3 +211,65 @@ def check_ratio_gap(answer: Callable) -> str:
     compare(got, right, mistakes, what="The gap", rtol=1e-3, atol=1e-4)
     late = int(np.argmax(np.cumsum(rollout.resets, axis=0).min(1) > 0))
     return f"{right[0]:.2f} at the first step, and 0 from step {late} on, when every environment has been reset."
+
+
+def _read_with(flags_of: Callable[[np.ndarray], np.ndarray], rounding: float = 0.0) -> Callable:
+    """A reader with a fading memory, emptied where ``flags_of(ended)`` is True."""
+
+    def read(obs: Any, ended: Any) -> np.ndarray:
+        obs, flags = np.asarray(obs, float), flags_of(np.asarray(ended, bool))
+        state, outputs = np.zeros(obs.shape[1:]), []
+        for now, flag in zip(obs, flags, strict=True):
+            state = 0.8 * np.where(flag[:, None], 0, state) + now
+            outputs.append(np.tanh(state) * (1 + rounding * len(obs)))
+        return np.array(outputs)
+
+    return read
+
+
+def _late(ended: np.ndarray, by: int = 1) -> np.ndarray:
+    """What was said after each step, as it stands ``by`` steps later; True at first."""
+    by = min(by, len(ended))
+    return np.concatenate([np.ones_like(ended[:by]), ended[: len(ended) - by]])
+
+
+@graded
+def check_packed_equals_separate(answer: Callable) -> str:
+    """Exercise 05-5: the reader's test must pass readers that keep episodes apart and catch those that do not."""
+    rng = np.random.default_rng(55)
+    obs, ended = rng.normal(size=(24, 3, 2)), np.zeros((24, 3), bool)
+    ended[[5, 6, 17], 0] = ended[[2, 11], 1] = ended[23, 2] = (
+        True  # one episode has a single step, one ends with the pack
+    )
+
+    def over_time(obs: Any, ended: Any) -> np.ndarray:
+        return _read_with(_late)(np.asarray(obs) - np.mean(obs, axis=0), ended)
+
+    right = {
+        "keeps episodes apart. Give it each episode with its own part of `ended`, and mind an episode that ends with the last "
+        "step: nothing follows it.": _read_with(_late),
+        "differs by rounding only. Compare with a tolerance.": _read_with(_late, rounding=1e-8),
+        "has no memory at all.": lambda obs, ended: np.tanh(np.asarray(obs)),
+    }
+    for what, read in right.items():
+        verdict = call(answer, read, obs, ended)
+        if np.shape(verdict) != () or np.asarray(verdict).dtype.kind != "b":
+            raise Hint(f"Return one bool, True or False; your test returned `{type(verdict).__name__}`.")
+        if not verdict:
+            raise Hint(f"Your test turns away a reader that {what}")
+    wrong = {
+        "empties its memory one step early, by `ended` as it stands.": _read_with(lambda ended: ended),
+        "empties its memory one step late.": _read_with(lambda ended: _late(ended, 2)),
+        "never empties its memory.": _read_with(lambda ended: np.zeros_like(ended)),
+        "takes the flags of environment 0 for all. Compare every environment.": _read_with(
+            lambda ended: np.broadcast_to(_late(ended)[:, :1], ended.shape)
+        ),
+        "misses the end of an episode of one step. Compare every episode, short ones too.": _read_with(
+            lambda ended: _late(ended) & ~ended
+        ),
+        "looks ahead: it subtracts the mean over the whole pack.": over_time,
+    }
+    for fault, read in wrong.items():
+        if call(answer, read, obs, ended):
+            raise Hint(f"Your test lets through a reader that {fault}")
+    return f"your test passed {len(right)} honest readers and caught all {len(wrong)} others."

@@ -100,6 +100,9 @@ def _why_miscounted(name: str, obs: np.ndarray, first: np.ndarray, truth: np.nda
     if all(mistakes.get(t, truth[t]) == before[t] for t in range(len(obs))):
         return "The card in view counts too: add it before you answer."
     games = np.cumsum(first)
+    opening = shown[np.searchsorted(games, games)]  # the first card of each game
+    if all(mistakes.get(t, truth[t]) == truth[t] - (opening[t] * asked[t]).sum() for t in range(len(obs))):
+        return "The first card of each game is missing: where `first` is True, void the counts *before* you add the card in view."
     dealt = np.stack([shown[(games == games[t]) & (np.arange(len(obs)) <= t)].sum(0) for t in range(len(obs))])
     if all(mistakes.get(t, truth[t]) == (dealt[t] * shown[t]).sum() for t in range(len(obs))):
         return (

@@ -1,5 +1,6 @@
 """Graders of chapter 8: many worlds."""
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 from s5lib.checks.grading import Hint, call, compare, graded
 from s5lib.envs.tasks import TRAIN
 
-__all__ = ["check_adaptation", "check_answer_for", "check_leave_out", "check_world_size"]
+__all__ = ["check_answer_for", "check_leave_out", "check_permutation", "check_world_size"]
 
 
 @graded
@@ -64,31 +65,49 @@ def check_world_size(answer: Callable) -> str:
     return "the sizes of five worlds, from mixtures. So an agent could tell a cart pole from a point mass by counting."
 
 
+def _deals(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """The difference of means for every way to deal the pooled numbers to the two groups; the true one is the first."""
+    pooled, everyone = np.concatenate([one, other]), set(range(len(one) + len(other)))
+    found = []
+    for chosen in itertools.combinations(sorted(everyone), len(one)):
+        rest = sorted(everyone - set(chosen))
+        found.append(pooled[list(chosen)].mean() - pooled[rest].mean())
+    return np.array(found)
+
+
 @graded
-def check_adaptation(answer: Callable) -> str:
-    """Exercise 08-3: mean reward of a step, by world and by part of the episode."""
-    rng = np.random.default_rng(8)
-    for T, worlds, each, parts in ((40, 2, 3, 4), (1000, 6, 2, 10), (12, 1, 5, 3)):
-        reward = rng.random((T, worlds * each)) + np.repeat(np.arange(worlds), each)
-        split = reward.reshape(parts, T // parts, worlds, each)
-        right = split.mean((1, 3)).T
-        by_step = reward.reshape(T // parts, parts, worlds, each).mean((0, 3)).T
-        interleaved = reward.reshape(parts, T // parts, each, worlds).mean((1, 2)).T
+def check_permutation(answer: Callable) -> str:
+    """Exercise 08-3: how often chance alone would part two groups of seeds as far."""
+    rng = np.random.default_rng(83)
+    for size, apart in ((5, 0.0), (5, 1.5), (4, 4.0), (3, 0.7)):
+        one, other = rng.normal(size=size) + apart, rng.normal(size=size)
+        deals = _deals(one, other)
+        as_far = np.abs(deals) >= abs(deals[0]) - 1e-9
+        right = as_far.mean()
         mistakes = {
-            "You average over all worlds. Each has its own row: of the B environments the first B / worlds are world 0's.": (
-                np.broadcast_to(right.mean(0), right.shape)
-            ),
-            "Rows and columns are the wrong way round: (worlds, parts).": right.T,
-            "Those are sums. Take the mean reward of a step, so that parts of any length compare.": (
-                split.sum((1, 3)).T
-            ),
-            "A part is so many steps *in a row*: you took every parts-th step.": by_step,
-            "The worlds do not take turns in the batch: world 0 has the first B / worlds columns, world 1 the next.": interleaved,
+            "That is one-sided: count the deals that part the means as far in *either* direction.": (
+                deals >= deals[0] - 1e-9
+            ).mean(),
+            "That is one-sided, and on the wrong side.": (deals <= deals[0] + 1e-9).mean(),
+            "The deal that happened is one of them: as far *or* farther.": (
+                np.abs(deals) > abs(deals[0]) + 1e-9
+            ).mean(),
+            "That is the share of deals that part the means *less*.": 1 - right,
+            "That is a count; divide by the number of deals.": float(as_far.sum()),
+            "Divide by the number of deals, and by nothing else.": (as_far.sum() + 1) / (len(deals) + 1),
         }
-        wrong = {hint: bad for hint, bad in mistakes.items() if bad.shape != right.shape or not np.allclose(bad, right)}
-        value = np.asarray(call(answer, reward, worlds, parts), dtype=float)
-        compare(value, right, wrong, what=f"For {worlds} worlds and {parts} parts, the mean reward", rtol=1e-4)
-    return "a curve a world. Where it rises, something was found out in the episode."
+        wrong = {hint: bad for hint, bad in mistakes.items() if not np.isclose(bad, right)}
+        value = np.asarray(call(answer, one.copy(), other.copy()), dtype=float)
+        if (
+            value.shape == ()
+            and 1e-5 < abs(value - right) < 0.03
+            and not any(np.isclose(value, bad) for bad in wrong.values())
+        ):
+            raise Hint(
+                f"Close: {value:.4f}. With {len(deals)} deals there is no need to draw some at random: go through all."
+            )
+        compare(value, right, wrong, what=f"For {size} seeds against {size}, the p-value", rtol=1e-6)
+    return "with five seeds against five the smallest p there is is 2/252 = .008; with three against three it is .1."
 
 
 @graded

@@ -14,7 +14,7 @@ __all__ = ["EPISODES", "LENGTHS", "MEMORY_LENGTH"]
 LENGTHS = (4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048)  # the RL paper's memory lengths
 EPISODES = 5_000  # of each; the paper's and bsuite's 10 000 are the paper budget
 
-# Equal numbers of parameters, within five in a hundred, the Dense layer before the memory counted too.
+# Equal numbers of parameters, within a tenth, the Dense layer before the memory counted too.
 _SIZES: dict[str, dict[str, Any]] = {
     "s5": {"features": 64, "memory_options": (("state_size", 64), ("layers", 1), ("norm", "none"))},
     "lstm": {"features": 45},

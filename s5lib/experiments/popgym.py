@@ -29,7 +29,7 @@ HARD = (  # the RL paper's five, under the names that POPGym uses now
 )
 _LEVELS = {_kebab(family + level): family + level for family in FAMILIES for level in ("Easy", "Medium", "Hard")}
 
-# Equal numbers of parameters in each set, within five in a hundred, the Dense layer before the memory counted too.
+# Equal numbers of parameters in each set, within a tenth (chapter 6 counts), the Dense layer before the memory counted too.
 _EASY: dict[str, dict[str, Any]] = {
     "s5": {"features": 64, "memory_options": (("state_size", 64), ("layers", 2), ("norm", "none"))},
     "gru": {"features": 74},

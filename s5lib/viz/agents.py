@@ -1,4 +1,4 @@
-"""Agents drawn: what is known when, and how a score depends on a size."""
+"""Agents drawn: what is known when, how a score depends on a size, and with which settings it was reached."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from s5lib.config import check_shape
+from s5lib import experiments
+from s5lib.config import check_choice, check_shape
 from s5lib.viz.style import Axes, Figure, plt, style
 
-__all__ = ["sweep", "timeline"]
+__all__ = ["recipe", "sweep", "timeline"]
 
 INK, UNKNOWN, CUT, TAKEN = "#222222", "#C9C9C9", "#C2410C", "#0072B2"
 GROUNDS = ("#E4EEF7", "#CFE1F1")  # of episodes, in turn
@@ -161,3 +162,43 @@ def sweep(ax: Axes, values: Mapping[float, Sequence[float]], method: str, shift:
             markeredgewidth=0.6,
         )
     ax.set_xscale("log", base=2)
+
+
+def recipe(columns: Mapping[str, tuple[str, str]]) -> str:
+    """Tabulate what stored agents were trained with, and what was tried before: a table in Markdown.
+
+    One column an experiment, one row a setting. The step sizes tried stand with the best of them, which is marked where it is
+    the smallest or the largest tried: a wider grid might then hold a better one.
+
+    Args:
+        columns: a label -> the experiment's name, and the name under which its settings were tuned.
+    Returns:
+        The table's lines, joined.
+    Raises:
+        ValueError: an unknown experiment, or one that was not tuned under that name.
+    Example:
+        >>> print(recipe({"S5": ("memory-length-32-s5", "memory-length-s5")}).splitlines()[0])
+        | | S5 |
+    """
+    rows: dict[str, list[str]] = {}
+    for name, tuned in columns.values():
+        config: Any = experiments.get(name, "cpu").config
+        record = experiments.tuning()[check_choice("tuned", tuned, tuple(experiments.tuning()))]
+        rates = sorted({one["lr"] for one in record["tries"]})
+        at_the_edge = config.lr in (rates[0], rates[-1])
+        said = {
+            "memory": f"{config.memory}, {config.features} wide",
+            "its options": ", ".join(f"{key} {value}" for key, value in config.memory_options) or "its defaults",
+            "step size": f"{config.lr:g}{', annealed' if config.anneal else ''}",
+            "of those tried": f"{len(rates)}, {rates[0]:g} to {rates[-1]:g}{': at the edge' if at_the_edge else ''}",
+            "pace of slow parameters": f"{config.ssm_lr:g}" if config.memory == "s5" else "",
+            "gamma, lambda": f"{config.gamma:g}, {config.gae_lambda:g}",
+            "value, entropy": f"{config.vf_coef:g}, {config.ent_coef:g}",
+            "environments x steps": f"{config.num_envs} x {config.num_steps}",
+            "passes x minibatches": f"{config.update_epochs} x {config.num_minibatches}",
+            "million steps": f"{config.total_steps / 1e6:.3g}",
+        }
+        for setting, value in said.items():
+            rows.setdefault(setting, []).append(value)
+    lines = ["| | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
+    return "\n".join([*lines, *(f"| {setting} | {' | '.join(values)} |" for setting, values in rows.items())])

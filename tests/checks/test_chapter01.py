@@ -37,6 +37,7 @@ def test_recall():
             recall_at(lambda t, k: (k + 0.5) / t),
             recall_at(lambda t, k: (t - k) / t),
             recall_at(lambda t, k: (t - k - 1) / t),
+            recall_at(lambda t, k: (t - k + 0.5) / t),
             recall_at(lambda t, k: (t - k - 0.5) / t, scaled=False),
             recall_at(lambda t, k: np.exp(-k)),
             lambda x, t, k: x,

@@ -92,6 +92,7 @@ def test_run_uneven():
             lambda L, B, u, d: uneven(L, B, u, np.full_like(d, d.mean())),
             lambda L, B, u, d: uneven(L, B, u, np.roll(d, -1)),
             lambda L, B, u, d: uneven(L, B, u, np.roll(d, 1)),
+            lambda L, B, u, d: uneven(L, B, np.concatenate([[0.0], u[:-1]]), d),
             lambda *a: uneven(*a, gain=lambda L, d: d),
             lambda *a: uneven(*a, gain=lambda L, d: 1.0),
             lambda *a: uneven(*a, gain=lambda L, d: d, decay=lambda L, d: 1 + L * d),

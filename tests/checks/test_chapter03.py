@@ -1,5 +1,7 @@
 """The graders of chapter 3: right answers, the stub, and plausible mistakes."""
 
+import itertools
+
 import jax.numpy as jnp
 import numpy as np
 
@@ -38,10 +40,26 @@ def law_test(combine, patterns=range(8), exact=False, part=lambda result: (*resu
     return True
 
 
+def plain_law_test(combine):
+    """The same with Python's own numbers and flags."""
+    rng = np.random.default_rng(0)
+    for flags in itertools.product([False, True], repeat=3):
+        x, y, z = [((float(rng.normal()), float(rng.normal())), flag) for flag in flags]
+        one, other = combine(combine(x, y), z), combine(x, combine(y, z))
+        if bool(one[1]) != bool(other[1]) or not np.allclose(one[0], other[0], rtol=1e-4, atol=1e-5):
+            return False
+    return True
+
+
 def test_law_test():
     assert_graded(
         checks.check_law_test,
-        right=[law_test, lambda combine: np.bool_(law_test(combine)), lambda combine: jnp.array(law_test(combine))],
+        right=[
+            law_test,
+            plain_law_test,
+            lambda combine: np.bool_(law_test(combine)),
+            lambda combine: jnp.array(law_test(combine)),
+        ],
         wrong=[
             lambda combine: True,
             lambda combine: law_test(combine, exact=True),

@@ -1,5 +1,7 @@
 """The graders of chapter 5: right answers, the stub, and plausible mistakes."""
 
+import itertools
+
 import jax.numpy as jnp
 import numpy as np
 
@@ -16,7 +18,7 @@ def test_largest_step():
     assert np.isclose(np.exp(-0.5 * right * 2048), 0.1)
     assert_graded(
         checks.check_largest_step,
-        right=[right, 0.00225, np.float32(right)],
+        right=[right, 0.00225, 0.0022, np.float32(right)],
         wrong=[right / 2, 2 / 2048, 2 * np.log(2) / 2048, -2 * np.log(0.9) / 2048, -right, 2 * np.log(10), 0.1, "slow"],
     )
 
@@ -147,3 +149,32 @@ def test_ratio_gap():
         stub=stub,
     )
     assert "acted from" in checks.check_ratio_gap(lambda *a: ratio_gap(*a, carry=stored)).message
+
+
+def packed_equals_separate(read, obs, ended, tolerance=1e-4, environments=None, shortest=1):
+    """The solution, with what may go wrong in it as options."""
+    packed = np.asarray(read(obs, ended))
+    for b in range(environments or obs.shape[1]):
+        edges = [0, *(np.flatnonzero(ended[:, b]) + 1), len(obs)]
+        for begin, end in itertools.pairwise(edges):
+            if end - begin < shortest:
+                continue
+            alone = read(obs[begin:end, b : b + 1], ended[begin:end, b : b + 1])
+            if not np.allclose(packed[begin:end, b : b + 1], alone, rtol=tolerance, atol=tolerance / 10):
+                return False
+    return True
+
+
+def test_packed_equals_separate():
+    assert_graded(
+        checks.check_packed_equals_separate,
+        right=[packed_equals_separate, lambda *a: np.bool_(packed_equals_separate(*a))],
+        wrong=[
+            lambda *a: True,
+            lambda *a: "yes",
+            lambda *a: packed_equals_separate(*a, tolerance=0),
+            lambda *a: packed_equals_separate(*a, environments=1),
+            lambda *a: packed_equals_separate(*a, shortest=2),
+            lambda read, obs, ended: packed_equals_separate(lambda o, e: read(o, np.zeros_like(e)), obs, ended),
+        ],
+    )

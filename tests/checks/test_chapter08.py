@@ -1,8 +1,11 @@
 """The graders of chapter 8: right answers, the stub, and plausible mistakes."""
 
 import dataclasses
+import itertools
+import math
 
 import numpy as np
+from scipy import stats
 
 from s5lib import checks
 from s5lib.envs.tasks import TRAIN
@@ -53,36 +56,36 @@ def test_world_size():
     )
 
 
-def test_adaptation():
-    def right(reward, worlds, parts):
-        T, B = reward.shape
-        return reward.reshape(parts, T // parts, worlds, B // worlds).mean((1, 3)).T
+def permutation_p(one, other, far=lambda deal, true: abs(deal) >= abs(true) - 1e-12):
+    """The solution, with what counts as far left open."""
+    pooled, found = np.concatenate([one, other]), []
+    for chosen in itertools.combinations(range(len(pooled)), len(one)):
+        mine = np.isin(np.arange(len(pooled)), chosen)
+        found.append(far(pooled[mine].mean() - pooled[~mine].mean(), one.mean() - other.mean()))
+    return np.mean(found)
 
-    def loop(reward, worlds, parts):
-        rows = [np.array_split(columns.mean(1), parts) for columns in np.split(reward, worlds, axis=1)]
-        return [[part.mean() for part in row] for row in rows]
 
-    def every(reward, worlds, parts):
-        T, B = reward.shape
-        return reward.reshape(T // parts, parts, worlds, B // worlds).mean((0, 3)).T
+def drawn_at_random(one, other, count=400):
+    rng, pooled, n = np.random.default_rng(0), np.concatenate([one, other]), len(one)
+    deals = [(order[:n].mean() - order[n:].mean()) for order in (rng.permutation(pooled) for _ in range(count))]
+    return np.mean(np.abs(deals) >= abs(one.mean() - other.mean()) - 1e-12)
 
-    def turns(reward, worlds, parts):
-        T, B = reward.shape
-        return reward.reshape(parts, T // parts, B // worlds, worlds).mean((1, 2)).T
 
-    def sums(reward, worlds, parts):
-        T, B = reward.shape
-        return reward.reshape(parts, T // parts, worlds, B // worlds).sum((1, 3)).T
+def test_permutation():
+    def scipys(one, other):
+        return stats.permutation_test((one, other), lambda a, b: a.mean() - b.mean(), n_resamples=np.inf).pvalue
 
     assert_graded(
-        checks.check_adaptation,
-        right=[right, loop],
+        checks.check_permutation,
+        right=[permutation_p, scipys, lambda *seeds: np.float32(permutation_p(*seeds)).astype(float)],
         wrong=[
-            every,
-            turns,
-            sums,
-            lambda *args: right(*args).T,
-            lambda *args: np.broadcast_to(right(*args).mean(0), right(*args).shape),
+            lambda *seeds: permutation_p(*seeds, far=lambda deal, true: deal >= true - 1e-12),
+            lambda *seeds: permutation_p(*seeds, far=lambda deal, true: deal <= true + 1e-12),
+            lambda *seeds: permutation_p(*seeds, far=lambda deal, true: abs(deal) > abs(true) + 1e-9),
+            lambda *seeds: 1 - permutation_p(*seeds),
+            lambda one, other: permutation_p(one, other) * math.comb(2 * len(one), len(one)),
+            drawn_at_random,
+            lambda *seeds: 2.0,
         ],
         stub=stub,
     )
