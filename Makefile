@@ -31,10 +31,10 @@ html: setup ## build the pages from the executions that are there (half a minute
 lab: setup ## open the chapters in JupyterLab
 	@$(PY) -m jupyter lab --notebook-dir=book
 
-test: setup ## all that CI runs (about 28 min on two cores, and 3 to set up)
+test: setup ## all that CI runs (40 to 55 min on two cores, and 3 to set up)
 	@$(PY) .ci/test.py
 
-quick: setup ## lint and the fast tests (about 3 min)
+quick: setup ## lint and the fast tests (about 12 min, twice that the first time)
 	@$(PY) .ci/test.py lint fast
 
 lint: setup ## ruff, mypy, codespell (half a minute)
