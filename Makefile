@@ -20,8 +20,8 @@ setup: ## make .venv and install all that is pinned; nothing to do when nothing 
 	@test -n "$(BOOT)" || { echo "Python is missing: install Python 3.11, 3.12 or 3.13"; exit 1; }
 	@PYTHON="$(PYTHON)" $(BOOT) .ci/bootstrap.py
 
-book: setup ## execute the chapters that changed, build the pages, say which to open (about 21 min the first time, smoke: 10)
-	@echo "Budget $(BUDGET): the chapters whose code changed are executed first. From nothing: about 10 minutes at smoke, 20 at cpu."
+book: setup ## execute the chapters that changed, build the pages, say which to open (about 24 min the first time, smoke: 12)
+	@echo "Budget $(BUDGET): the chapters whose code changed are executed first. From nothing: about 12 minutes at smoke, 24 at cpu."
 	@$(PY) .ci/execute.py --budget $(BUDGET)
 	@$(PY) .ci/build.py --budget $(BUDGET)
 
@@ -31,10 +31,10 @@ html: setup ## build the pages from the executions that are there (half a minute
 lab: setup ## open the chapters in JupyterLab
 	@$(PY) -m jupyter lab --notebook-dir=book
 
-test: setup ## all that CI runs (about 28 min on two cores, and 3 to set up)
+test: setup ## all that CI runs (40 to 55 min on two cores, and 3 to set up)
 	@$(PY) .ci/test.py
 
-quick: setup ## lint and the fast tests (about 3 min)
+quick: setup ## lint and the fast tests (about 12 min, twice that the first time)
 	@$(PY) .ci/test.py lint fast
 
 lint: setup ## ruff, mypy, codespell (half a minute)

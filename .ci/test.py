@@ -37,14 +37,14 @@ STAGES = {
         module("codespell_lib", "--ignore-words-list=reacher", "."),
         [sys.executable, ".ci/sync.py", "--check"],
     ]),
-    "unit": Stage("unit, property, oracle and doctests, warnings as errors", 600, [[*PYTEST, "-n", "2", "-m", APART]]),
-    "fast": Stage("the tests that take seconds", 120, [[*PYTEST, "-n", "2", "-m", f"{APART} and not slow"]]),
-    "book": Stage("every chapter executed at smoke, the pages built with warnings as errors, and read in a browser", 360, [
+    "unit": Stage("unit, property, oracle and doctests, warnings as errors", 1500, [[*PYTEST, "-n", "2", "-m", APART]]),
+    "fast": Stage("the tests that take seconds", 800, [[*PYTEST, "-n", "2", "-m", f"{APART} and not slow"]]),
+    "book": Stage("every chapter executed at smoke, the pages built with warnings as errors, and read in a browser", 600, [
         [sys.executable, ".ci/execute.py", "--budget", "smoke", "--jobs", "2"],
         [sys.executable, ".ci/build.py", "--budget", "smoke"],
         [*PYTEST, "-n", "2", "-m", "browser", "tests/browser"],
     ]),
-    "notebooks": Stage("every chapter the way Colab runs it, its exercises solved", 270, [
+    "notebooks": Stage("every chapter the way Colab runs it, its exercises solved", 780, [
         [*PYTEST, "-n", "2", "-m", "notebooks", "tests/notebooks"],
     ]),
     "wheel": Stage("the wheel alone in an empty environment", 45, [[*PYTEST, "-m", "wheel", "tests/test_wheel.py"]]),
