@@ -146,10 +146,10 @@ def test_the_pins_install_on_the_oldest_python_that_is_about():
     """Debian 12 has 3.11.2, where a package that asks for 3.11.5 cannot be had."""
     found = {canonicalize_name(part.name): part for part in importlib.metadata.distributions()}
     pins = {canonicalize_name(name): pin for name, pin in pinned().items()}
-    held = [
-        name for name, pin in pins.items() if name in found and found[name].version == pin
-    ]  # all, under our own JAX
+    held = [name for name, pin in pins.items() if name in found and found[name].version == pin]
+    under_another_jax = not {"jax", "numpy"} <= set(held)  # `make latest` moves some of the pins, and needs fewer
     asked = {name: SpecifierSet(found[name].metadata.get("Requires-Python", "")) for name in held}
+    assert len(held) == len(pins) or under_another_jax
     assert len(held) > 50 and not {name: spec for name, spec in asked.items() if not spec.contains("3.11.2")}
 
 

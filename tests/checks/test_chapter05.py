@@ -177,4 +177,5 @@ def test_packed_equals_separate():
             lambda *a: packed_equals_separate(*a, shortest=2),
             lambda read, obs, ended: packed_equals_separate(lambda o, e: read(o, np.zeros_like(e)), obs, ended),
         ],
+        stub=stub,
     )
