@@ -238,9 +238,8 @@ def check_packed_equals_separate(answer: Callable) -> str:
     """Exercise 05-5: the reader's test must pass readers that keep episodes apart and catch those that do not."""
     rng = np.random.default_rng(55)
     obs, ended = rng.normal(size=(24, 3, 2)), np.zeros((24, 3), bool)
-    ended[[5, 6, 17], 0] = ended[[2, 11], 1] = ended[23, 2] = (
-        True  # one episode has a single step, one ends with the pack
-    )
+    # One episode has a single step, one ends with the pack.
+    ended[[5, 6, 17], 0] = ended[[2, 11], 1] = ended[23, 2] = True
 
     def over_time(obs: Any, ended: Any) -> np.ndarray:
         return _read_with(_late)(np.asarray(obs) - np.mean(obs, axis=0), ended)

@@ -181,10 +181,10 @@ def recipe(columns: Mapping[str, tuple[str, str]]) -> str:
         | | S5 |
     """
     rows: dict[str, list[str]] = {}
+    tried = experiments.tuning()
     for name, tuned in columns.values():
         config: Any = experiments.get(name, "cpu").config
-        record = experiments.tuning()[check_choice("tuned", tuned, tuple(experiments.tuning()))]
-        rates = sorted({one["lr"] for one in record["tries"]})
+        rates = sorted({one["lr"] for one in tried[check_choice("tuned", tuned, tuple(tried))]["tries"]})
         at_the_edge = config.lr in (rates[0], rates[-1])
         said = {
             "memory": f"{config.memory}, {config.features} wide",
