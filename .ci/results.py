@@ -13,7 +13,11 @@ from s5lib.memory import KINDS
 
 PAGES = (ROOT / "book/results.md", ROOT / "book/intro.md")
 AGENTS = re.compile(r"(<!-- agents: ([\w -]+) -->)")  # a place for agents_table of the tasks that it names
-MEMORIES = ("s5", "s5-slow", "s5-wide", "s5-no-resets", *(kind.name for kind in KINDS if kind.name != "s5"))
+VARIANTS = {
+    "s5": ("s5", "s5-slow", "s5-wide", "s5-short", "s5-no-resets"),
+    "lstm": ("lstm", "lstm-short", "lstm-open", "lstm-open-short"),
+}
+MEMORIES = tuple(name for kind in KINDS for name in VARIANTS.get(kind.name, (kind.name,)))
 
 
 def minutes(stored: list[records.Result]) -> float:

@@ -36,6 +36,7 @@ __all__ = [
 
 MEMORIES = ("s5", "gru")
 TASKS = ("single", "packed")
+EIGENVALUES = ("hippo", "random", "real")
 PIXELS, CLASSES, ROW = 64, 10, 8
 Array = jax.Array | np.ndarray
 
@@ -215,6 +216,9 @@ class DigitsConfig:
         blocks: S5's number of HiPPO blocks.
         step_min: S5's smallest initial time step.
         step_max: S5's largest initial time step.
+        eigenvalues: what S5's states start from: ``"hippo"``; ``"random"``, as many frequencies drawn evenly between 0 and HiPPO's
+            highest; ``"real"``, all frequencies 0, which leaves states that fade and do not turn.
+        ssm_lr: what the step size is multiplied by for S5's Lambda, B_tilde and log_step; 0 leaves them where they start.
         num_updates: number of updates: passes over the training part (single), or ``steps_per_update`` steps (packed).
         steps_per_update: gradient steps in one update of the packed task.
         batch_size: sequences in one gradient step.
@@ -236,6 +240,8 @@ class DigitsConfig:
     blocks: int = 4
     step_min: float = 0.001
     step_max: float = 0.1
+    eigenvalues: str = "hippo"
+    ssm_lr: float = 1.0
     num_updates: int = 80
     steps_per_update: int = 25
     batch_size: int = 32
@@ -252,15 +258,17 @@ class DigitsConfig:
         check_flags(self)
         check_choice("task", self.task, TASKS)
         check_choice("memory", self.memory, MEMORIES)
+        check_choice("eigenvalues", self.eigenvalues, EIGENVALUES)
         for name in ("features", "state_size", "layers", "blocks", "num_updates", "steps_per_update", "batch_size"):
             check_positive_int(name, getattr(self, name))
         check_positive_int("max_digits", self.max_digits)
         check_positive_int("num_steps", self.num_steps, multiple_of=PIXELS)
         for name in ("learning_rate", "max_grad_norm", "step_min", "step_max"):
             check_real(name, getattr(self, name), positive=True)
-        check_real("weight_decay", self.weight_decay)
-        if self.weight_decay < 0:
-            raise ValueError(f"weight_decay must be 0 or more; got {self.weight_decay}")
+        for name in ("weight_decay", "ssm_lr"):
+            check_real(name, getattr(self, name))
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be 0 or more; got {getattr(self, name)}")
         if self.shift not in (0, 1, 2):
             raise ValueError(f"shift must be 0, 1 or 2 pixels; got {self.shift!r}")
 
@@ -354,16 +362,33 @@ def _shifted(key: jax.Array, x: jax.Array, shift: int) -> jax.Array:
 
 
 def _optimiser(config: DigitsConfig, total: int) -> optax.GradientTransformation:
-    """AdamW with a clipped gradient and a cosine schedule over ``total`` gradient steps."""
+    """AdamW: a clipped gradient, a cosine schedule over ``total`` gradient steps, S5's slow parameters at a pace of their own."""
     schedule = optax.warmup_cosine_decay_schedule(0.0, config.learning_rate, max(1, total // 20), max(2, total))
 
     def decayed(params):
         return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key == "kernel", params)
 
+    def slow(params):
+        return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key in S5Stack.slow_parameters, params)
+
     return optax.chain(
         optax.clip_by_global_norm(config.max_grad_norm),
         optax.adamw(schedule, weight_decay=config.weight_decay, mask=decayed),
+        optax.masked(optax.scale(config.ssm_lr), slow),
     )
+
+
+def _other_eigenvalues(config: DigitsConfig, key: jax.Array, params: Params) -> Params:
+    """Replace the frequencies that S5 starts from by those that the config asks for."""
+    keys = iter(jax.random.split(key, config.layers))
+
+    def replaced(path, leaf):
+        if path[-1].key != "Lambda_im" or config.eigenvalues == "hippo":
+            return leaf
+        highest = leaf.max() if config.eigenvalues == "random" else 0.0
+        return highest * jax.random.uniform(next(keys), leaf.shape)
+
+    return jax.tree_util.tree_map_with_path(replaced, params)
 
 
 def make(config: DigitsConfig) -> Learner:
@@ -408,7 +433,8 @@ def make(config: DigitsConfig) -> Learner:
     def init(key: jax.Array) -> TrainState:
         key, key_params = jax.random.split(key)
         batch = jax.tree.map(lambda a: a[:, :1], test)
-        params = model.init(key_params, model.initial_carry(1), batch.x, batch.resets)
+        born = model.init(key_params, model.initial_carry(1), batch.x, batch.resets)
+        params = _other_eigenvalues(config, jax.random.fold_in(key_params, 1), born)
         return TrainState(params, optimiser.init(params), key)
 
     def gradient_step(carry, inputs):

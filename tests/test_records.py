@@ -165,9 +165,9 @@ DEFAULTS = {
     "CountRecall": {"num_decks": 1, "deck_type": "colors"},
     "DigitsConfig": {
         "task": "single", "memory": "s5", "features": 64, "state_size": 64, "layers": 2, "blocks": 4, "step_min": 0.001,
-        "step_max": 0.1, "num_updates": 80, "steps_per_update": 25, "batch_size": 32, "num_steps": 512, "max_digits": 4,
-        "resets": True, "learning_rate": 0.004, "weight_decay": 0.05, "max_grad_norm": 1.0, "shift": 1,
-        "validation": False
+        "step_max": 0.1, "eigenvalues": "hippo", "ssm_lr": 1.0, "num_updates": 80, "steps_per_update": 25, "batch_size": 32,
+        "num_steps": 512, "max_digits": 4, "resets": True, "learning_rate": 0.004, "weight_decay": 0.05,
+        "max_grad_norm": 1.0, "shift": 1, "validation": False
     },
     "EpisodeStatistics": {},
     "FeedForward": {"layers": 2},

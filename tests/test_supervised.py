@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from s5lib import supervised
+from s5lib import hippo_eig, supervised
 from s5lib.memory import GRU
 from s5lib.supervised import (
     DigitsConfig,
@@ -157,6 +157,49 @@ def test_an_update_learns_and_is_a_function_of_its_state_alone(key):
     jax.tree.map(np.testing.assert_array_equal, after.params, again.params)
 
 
+def frequencies(params):
+    """The frequencies of each S5 layer, in order."""
+    found = jax.tree_util.tree_leaves_with_path(params)
+    return [np.asarray(leaf) for path, leaf in found if path[-1].key == "Lambda_im"]
+
+
+def test_the_eigenvalues_that_states_start_from():
+    config = dataclasses.replace(CONFIGS["single", "s5"], state_size=64, layers=2)
+    hippo, random, real = (
+        make(dataclasses.replace(config, eigenvalues=kind)).init(jax.random.key(0)).params
+        for kind in ("hippo", "random", "real")
+    )
+    for plain, drawn, none in zip(*map(frequencies, (hippo, random, real)), strict=True):
+        np.testing.assert_allclose(plain, hippo_eig(64)[0].imag, rtol=1e-5)
+        assert not none.any() and drawn.min() >= 0 and drawn.max() <= plain.max()
+        assert abs(np.mean(drawn) / plain.max() - 0.5) < 0.2 and np.std(drawn) > plain.max() / 5
+    assert not np.array_equal(*frequencies(random))  # a draw for each layer
+    others = [
+        jax.tree_util.tree_map_with_path(lambda p, x: None if p[-1].key == "Lambda_im" else x, t)
+        for t in (hippo, random)
+    ]
+    jax.tree.map(np.testing.assert_array_equal, *others)  # and nothing else differs
+
+
+@pytest.mark.slow
+def test_the_slow_parameters_move_at_their_own_pace():
+    def moves(pace):
+        learner = make(dataclasses.replace(CONFIGS["single", "s5"], ssm_lr=pace))
+        state = learner.init(jax.random.key(0))
+        after = jax.jit(learner.update)(state)[0]
+        paths = [path for path, _ in jax.tree_util.tree_leaves_with_path(state.params)]
+        moved = [
+            float(jnp.abs(a - b).max())
+            for a, b in zip(*map(jax.tree.leaves, (after.params, state.params)), strict=True)
+        ]
+        return {path[-1].key: how_far for path, how_far in zip(paths, moved, strict=True)}
+
+    frozen, slow, free = moves(0.0), moves(0.01), moves(1.0)
+    for name in ("Lambda_re", "Lambda_im", "B_tilde", "log_step"):
+        assert frozen[name] == 0 < slow[name] < free[name] / 10
+    assert frozen["C_tilde"] > 1e-3 and frozen["D"] > 1e-3
+
+
 def test_init_and_update_run_under_vmap_over_seeds():
     learner = make(dataclasses.replace(CONFIGS["packed", "gru"], num_steps=64, steps_per_update=1))
     states = jax.vmap(learner.init)(jax.random.split(jax.random.key(0), 2))
@@ -208,6 +251,8 @@ def test_num_params_counts_complex_numbers_twice():
         ({"num_steps": 100}, ValueError, "num_steps must be a positive multiple of 64; got 100"),
         ({"learning_rate": -1.0}, ValueError, "learning_rate must be positive"),
         ({"weight_decay": -0.1}, ValueError, "weight_decay must be 0 or more"),
+        ({"ssm_lr": -1.0}, ValueError, "ssm_lr must be 0 or more; got -1.0"),
+        ({"eigenvalues": "hipo"}, ValueError, "eigenvalues must be one of .*Did you mean 'hippo'"),
         ({"shift": 3}, ValueError, "shift must be 0, 1 or 2 pixels; got 3"),
         ({"max_digits": 0}, ValueError, "max_digits must be a positive integer"),
     ],

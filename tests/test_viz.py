@@ -83,7 +83,7 @@ def test_methods_stay_apart():
 
 
 def test_methods_are_the_memories_and_what_they_are_compared_with():
-    assert list(viz.METHODS) == [*(kind.name for kind in KINDS), "optimal", "random"]
+    assert list(viz.METHODS) == [*(kind.name for kind in KINDS), "lstm-open", "optimal", "random"]
     for kind in KINDS:
         assert viz.METHODS[kind.name] == {"color": kind.colour, "linestyle": kind.linestyle, "label": kind.label}
     with matplotlib.rc_context():

@@ -27,6 +27,12 @@ _PACKED: dict[str, Any] = {"task": "packed", "num_updates": 60, "steps_per_updat
 # Learning rates and weight decays are those that `tune` found best.
 _CONFIGS = {
     "digits-s5": dataclasses.replace(_S5, learning_rate=4e-3, weight_decay=0.3),
+    "digits-s5-frozen": dataclasses.replace(_S5, learning_rate=4e-3, weight_decay=0.3, ssm_lr=0.0),
+    "digits-s5-random": dataclasses.replace(_S5, learning_rate=8e-3, weight_decay=0.3, eigenvalues="random"),
+    "digits-s5-random-frozen": dataclasses.replace(
+        _S5, learning_rate=8e-3, weight_decay=0.3, eigenvalues="random", ssm_lr=0.0
+    ),
+    "digits-s5-real": dataclasses.replace(_S5, learning_rate=4e-3, weight_decay=0.3, eigenvalues="real"),
     "digits-gru": dataclasses.replace(_GRU, learning_rate=4e-3, weight_decay=0.3),
     "packed-s5": dataclasses.replace(_S5, **_PACKED, learning_rate=8e-3, weight_decay=0.3),
     "packed-gru": dataclasses.replace(_GRU, **_PACKED, learning_rate=8e-3, weight_decay=0.3),
@@ -44,7 +50,7 @@ DIGITS = Family(
     configs=_CONFIGS,
     metric=lambda config: "accuracy",
     smoke=_small,
-    weights=tuple(_CONFIGS),
+    weights=("digits-s5", "digits-gru", "packed-s5", "packed-gru", "packed-s5-no-resets"),
     tuning=Tuning(
         tasks={name: (name,) for name in _CONFIGS if not name.endswith("no-resets")},
         tries=TRIES,

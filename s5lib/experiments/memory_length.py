@@ -1,6 +1,7 @@
 """Chapter 5's experiments: bsuite's memory length, ten lengths from 4 to 2048."""
 
 import dataclasses
+import math
 from typing import Any
 
 import numpy as np
@@ -18,29 +19,41 @@ EPISODES = 5_000  # of each; the paper's and bsuite's 10 000 are the paper budge
 _SIZES: dict[str, dict[str, Any]] = {
     "s5": {"features": 64, "memory_options": (("state_size", 64), ("layers", 1), ("norm", "none"))},
     "lstm": {"features": 45},
+    "lstm-open": {
+        "features": 45
+    },  # born with its forget gate open for an episode, where "lstm" has the usual bias of 1
     "attention": {"features": 36, "memory_options": (("layers", 1), ("heads", 2))},  # and a window of one episode
     "none": {"features": 45, "memory_options": (("layers", 1),)},
 }
-_LR = {"s5": 4e-3, "lstm": 2.5e-4, "attention": 5e-4, "none": 8e-3}  # for each the best of AGENT_TRIES
+_TRIES = (6e-5, 1.25e-4, *AGENT_TRIES)  # the LSTM's best was the smallest of AGENT_TRIES
+_LR = {"s5": 0.004, "lstm": 0.000125, "lstm-open": 0.002, "attention": 0.0005, "none": 0.008}  # for each the best of _TRIES
 
 
-def _config(length: int, memory: str) -> PPOConfig:
+def _config(length: int, method: str) -> PPOConfig:
     """Whole episodes as rollouts, so that the gradient reaches from the answer back to the cue."""
     config = PPOConfig(
-        env="MemoryChain", env_options=(("memory_length", length),), memory=memory, **_SIZES[memory], encoder=(), head=(64,),
-        num_envs=32, num_steps=length + 1, total_steps=EPISODES * (length + 1), previous_action=False,
-        lr=_LR[memory], anneal=True, gae_lambda=0.5, ent_coef=0.01,
+        env="MemoryChain", env_options=(("memory_length", length),), memory=method.removesuffix("-open"), **_SIZES[method],
+        encoder=(), head=(64,), num_envs=32, num_steps=length + 1, total_steps=EPISODES * (length + 1), previous_action=False,
+        lr=_LR[method], anneal=True, gae_lambda=0.5, ent_coef=0.01,
     )  # fmt: skip
-    if memory != "attention":
-        return config
-    return dataclasses.replace(config, memory_options=(*config.memory_options, ("window", length + 1)))
+    by_length = {  # a forget gate of sigma(b) has exp(-L exp(-b)) left after L steps, nearly: 1/e at b = ln L
+        "attention": (("window", length + 1),),
+        "lstm-open": (("forget_bias", round(math.log(length + 1), 2)),),
+    }
+    return dataclasses.replace(config, memory_options=(*config.memory_options, *by_length.get(method, ())))
 
 
 _CONFIGS = {
-    f"memory-length-{length}-{memory}": _config(length, memory)
+    f"memory-length-{length}-{method}": _config(length, method)
     for length in LENGTHS
-    for memory in _SIZES
-    if memory != "attention" or length <= 256
+    for method in _SIZES
+    if method != "attention" or length <= 256
+}
+# Rollouts of 32 steps, with the carry passed on: no gradient reaches from the answer back to the cue.
+_CONFIGS |= {
+    f"memory-length-{length}-{method}-short": dataclasses.replace(_config(length, method), num_steps=32)
+    for length in (64, 128, 256, 512)
+    for method in ("s5", "lstm", "lstm-open")
 }
 
 # ------------------------------------------------------------------------------------------------------- the paper's
@@ -59,6 +72,7 @@ _PAPER: dict[str, Any] = {  # bsuite's actor-critic: one pass over each rollout,
 
 def _paper(config: PPOConfig) -> PPOConfig:
     options = dict(PAPER_MEMORIES[config.memory].get("memory_options", ()))
+    options |= {name: value for name, value in config.memory_options if name == "forget_bias"}
     if "layers" in options:
         options["layers"] = 1
     episodes = config.total_steps // EPISODES * 10_000
@@ -78,10 +92,10 @@ MEMORY_LENGTH = Family(
     weights=("memory-length-128-s5", "memory-length-1024-s5"),
     tuning=Tuning(
         tasks={
-            f"memory-length-{memory}": (f"memory-length-64-{memory}", f"memory-length-256-{memory}")
-            for memory in _SIZES
+            f"memory-length-{method}": (f"memory-length-64-{method}", f"memory-length-256-{method}")
+            for method in _SIZES
         },
-        tries=tuple({"lr": lr} for lr in AGENT_TRIES),
+        tries=tuple({"lr": lr} for lr in _TRIES),
         score=lambda result: float(np.nan_to_num(result.metrics["return"]).mean()),  # counts how soon it was learnt
     ),
 )

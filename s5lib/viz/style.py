@@ -19,6 +19,7 @@ __all__ = ["METHODS", "Axes", "AxesImage", "Figure", "plt", "style", "use_style"
 # The memories look as their list says; what they are compared with is dashed.
 METHODS: dict[str, dict[str, Any]] = {
     **{kind.name: {"color": kind.colour, "linestyle": kind.linestyle, "label": kind.label} for kind in KINDS},
+    "lstm-open": {"color": "#8C4A91", "linestyle": (0, (1, 1)), "label": "LSTM, gate open"},  # with a large forget_bias
     "optimal": {"color": "#222222", "linestyle": "--", "label": "optimal"},
     "random": {"color": "#8A6D3B", "linestyle": "--", "label": "random"},
 }
