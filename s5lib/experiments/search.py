@@ -38,7 +38,8 @@ def tune(name: str, out: str | os.PathLike, progress: bool = True) -> dict[str, 
     check_choice("name", name, tuple(known))
     family, how = known[name]
     scores = []
-    for settings in how.tries:
+    tries = how.tries_of(name)
+    for settings in tries:
         found = []
         for task in how.tasks[name]:
             config = dataclasses.replace(family.configs[task], **settings, **how.changes)
@@ -51,9 +52,9 @@ def tune(name: str, out: str | os.PathLike, progress: bool = True) -> dict[str, 
         scores.append(float(np.mean(found)))
     record = {
         "tasks": how.tasks[name],
-        "tries": how.tries,
+        "tries": tries,
         how.called: scores,
-        "chosen": how.tries[int(np.argmax(np.array(scores) >= how.near * max(scores)))],
+        "chosen": tries[int(np.argmax(np.array(scores) >= how.near * max(scores)))],
         "seed": how.seed,
     }
     records.add_measurement("tuning", name, record)
