@@ -29,8 +29,14 @@ def check_block_parameters(answer: float) -> str:
         "2H numbers are missing: the layer norm's scale and bias, or the bias of the gate's dense layer.": ssm + gate,
         "The gate is missing: a dense layer from H to 2H.": ssm + norm,
         "`full_glu` needs a value and a gate, so its dense layer goes from H to 2H.": ssm + norm + H * H + H,
-        "The skip weights D are missing: one for each feature.": ssm - H + norm + gate,
-        "The steps are missing: each state has a log_step of its own.": ssm - P + norm + gate,
+        "H numbers are missing: the skip weights D are H, and the norm has a scale and a bias of H each.": ssm
+        - H
+        + norm
+        + gate,
+        "P numbers are missing: each state has a log_step of its own, and its Lambda, complex, counts as two.": ssm
+        - P
+        + norm
+        + gate,
     }
     compare(np.asarray(answer, dtype=float), ssm + norm + gate, mistakes, what="The number", rtol=0, atol=0.5)
     return f"{ssm} in the SSM, {norm} in the norm, {gate} in the gate: the gate has {gate / (ssm + norm + gate):.0%} of them."

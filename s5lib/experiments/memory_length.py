@@ -26,7 +26,13 @@ _SIZES: dict[str, dict[str, Any]] = {
     "none": {"features": 45, "memory_options": (("layers", 1),)},
 }
 _TRIES = (6e-5, 1.25e-4, *AGENT_TRIES)  # the LSTM's best was the smallest of AGENT_TRIES
-_LR = {"s5": 0.004, "lstm": 0.000125, "lstm-open": 0.002, "attention": 0.0005, "none": 0.008}  # for each the best of _TRIES
+_LR = {
+    "s5": 0.004,
+    "lstm": 0.000125,
+    "lstm-open": 0.002,
+    "attention": 0.0005,
+    "none": 0.008,
+}  # for each the best of _TRIES
 
 
 def _config(length: int, method: str) -> PPOConfig:
