@@ -71,7 +71,8 @@ def beside_table() -> list[str]:
     """The introduction's: what each memory earns on two tasks, here and in the paper."""
     tasks = {"memory length 512": "memory-length-512", "Repeat Previous Hard": "repeat-previous-hard"}
     kinds = {
-        "s5": ("S5 with resets", "constant", "yes"), "lstm": ("LSTM", "constant", "no"), "gru": ("GRU", "constant", "no"),
+        "s5": ("S5 with resets", "constant", "yes"), "lstm": ("LSTM", "constant", "no"),
+        "lstm-open": ("LSTM, forget gate born open", "constant", "no"), "gru": ("GRU", "constant", "no"),
         "attention": ("self-attention", "grows with the past", "yes"), "none": ("no memory", "constant", "yes"),
     }  # fmt: skip
     lines = [
@@ -113,6 +114,8 @@ def worlds_table() -> list[str]:
         "|---|---|---|---|---|",
     ]
     for name, stored in stored_of("projected-worlds"):
+        if "return_trained" not in stored[0].final:
+            continue
         trained = [result.final["return_trained"] for result in stored]
         held_out = [np.mean([result.final[f"return/{world}"] for world in HELD_OUT]) for result in stored]
         row = [f"`{name}`", len(stored), spread(trained, 0), spread(held_out, 0), f"{minutes(stored):.0f}"]
@@ -123,7 +126,7 @@ def worlds_table() -> list[str]:
 def world_table() -> list[str]:
     """One row an experiment on one world of chapter 8."""
     lines = ["| experiment | seeds | return: mean (lowest to highest) | processor minutes a run |", "|---|---|---|---|"]
-    for name, stored in stored_of("cartpole-swingup"):
+    for name, stored in (*stored_of("cartpole-swingup"), *stored_of("projected-worlds-s5-without")):
         row = [f"`{name}`", len(stored), spread([result.final["return"] for result in stored], 0)]
         lines.append("| " + " | ".join(map(str, [*row, f"{minutes(stored):.1f}"])) + " |")
     return lines
