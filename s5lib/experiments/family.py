@@ -23,8 +23,7 @@ class Tuning:
 
     Attributes:
         tasks: what can be tuned -> the experiments that each try is scored on.
-        tries: the settings tried, each a dict of config fields; by name of what is tuned where methods differ in what can be
-            set, as many for each.
+        tries: the settings tried, each a dict of config fields.
         score: of a Result, higher is better.
         changes: config fields that differ in a try from the stored runs, such as fewer steps.
         seed: the seed of the tries.
@@ -33,16 +32,12 @@ class Tuning:
     """
 
     tasks: Mapping[str, tuple[str, ...]]
-    tries: tuple[dict[str, Any], ...] | Mapping[str, tuple[dict[str, Any], ...]]
+    tries: tuple[dict[str, float], ...]
     score: Callable[[Result], float]
     changes: Mapping[str, Any] = field(default_factory=dict)
     seed: int = TUNING_SEED
     near: float = 1.0
     called: str = "score"
-
-    def tries_of(self, name: str) -> tuple[dict[str, Any], ...]:
-        """The settings tried for one of ``tasks``."""
-        return self.tries[name] if isinstance(self.tries, Mapping) else self.tries
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 from s5lib import stats
 from s5lib.envs import describe
 from s5lib.envs.popgym import FAMILIES
-from s5lib.experiments.agents import PAPER_MEMORIES, PAPER_PPO, larger, small, with_paper
+from s5lib.experiments.agents import AGENT_TRIES, PAPER_MEMORIES, PAPER_PPO, larger, small, with_paper
 from s5lib.experiments.family import Family, Tuning
 from s5lib.ppo import PPOConfig
 from s5lib.records import Result
@@ -44,8 +44,6 @@ _HARD: dict[str, dict[str, Any]] = {
     "attention": {"features": 80, "memory_options": (("layers", 1), ("heads", 2), ("window", 128))},
     "none": {"features": 100, "memory_options": (("layers", 1),)},
 }
-# A game whose moves have run out is over. Called cut, it would bootstrap from the value of a step that nobody acts in.
-_OPTIONS = {"mine-sweeper-easy": (("last_move_ends", True),)}
 _LR = {"s5": 4e-3, "gru": 4e-3, "lstm": 4e-3, "attention": 2e-3, "none": 1e-3}  # for each the best of AGENT_TRIES
 
 
@@ -53,38 +51,9 @@ def _config(task: str, memory: str) -> PPOConfig:
     """One recipe for the Easy tasks; one for the others, with a larger memory, longer rollouts and more steps."""
     sizes, num_steps, total_steps = (_EASY, 128, 1_000_000) if task in EASY else (_HARD, 256, 2_000_000)
     return PPOConfig(
-        env=_LEVELS[task], env_options=_OPTIONS.get(task, ()), memory=memory, **sizes[memory], encoder=(64,), head=(64,), num_envs=64, num_steps=num_steps,
+        env=_LEVELS[task], memory=memory, **sizes[memory], encoder=(64,), head=(64,), num_envs=64, num_steps=num_steps,
         total_steps=total_steps, lr=_LR[memory], anneal=True,
     )  # fmt: skip
-
-
-CHOSEN_ON = (  # six families that settings are chosen on; the other ten judge the choice
-    "mine-sweeper-easy", "position-only-pendulum-easy", "noisy-position-only-pendulum-easy", "multiarmed-bandit-easy",
-    "count-recall-easy", "repeat-first-easy",
-)  # fmt: skip
-
-
-def _tries(memory: str) -> tuple[dict[str, Any], ...]:
-    """Eight settings for each memory: two forms with equal numbers of parameters at Easy, within a tenth, at four paces."""
-    if memory == "s5":
-        steps = (("norm", "none"), ("step_min", 0.01), ("step_max", 2.0))  # horizons from one step to some hundred
-        forms = (
-            {"features": 64, "memory_options": (("state_size", 64), ("layers", 2), *steps)},
-            {
-                "features": 68,
-                "memory_options": (("state_size", 84), ("layers", 2), *steps, ("activation", "half_glu2")),
-            },
-        )
-        return tuple(
-            {"lr": lr, "ssm_lr": pace, **form} for form in forms for lr in (2e-3, 4e-3) for pace in (0.1, 0.03)
-        )
-    others: dict[str, tuple[dict[str, Any], ...]] = {
-        "gru": ({}, {"features": 53, "memory_options": (("layers", 2), ("residual", True))}),
-        "lstm": ({}, {"memory_options": (("forget_bias", 4.0),)}),
-        "attention": ({}, {"features": 36, "memory_options": (("layers", 2), ("heads", 2), ("window", 128))}),
-        "none": ({}, {"features": 45, "memory_options": (("layers", 2),)}),
-    }
-    return tuple({"lr": lr, **form} for form in others[memory] for lr in (1e-3, 2e-3, 4e-3, 8e-3))
 
 
 def _configs() -> dict[str, PPOConfig]:
@@ -137,8 +106,13 @@ POPGYM = Family(
         "repeat-previous-easy-s5", "repeat-previous-easy-none", "repeat-previous-hard-s5", "repeat-previous-hard-gru",
     ),
     tuning=Tuning(
-        tasks={f"popgym-{memory}": tuple(f"{task}-{memory}" for task in CHOSEN_ON) for memory in _EASY},
-        tries={f"popgym-{memory}": _tries(memory) for memory in _EASY},
+        tasks={
+            f"popgym-{memory}": tuple(
+                f"{task}-easy-{memory}" for task in ("count-recall", "noisy-position-only-pendulum", "repeat-previous")
+            )
+            for memory in _EASY
+        },
+        tries=tuple({"lr": lr} for lr in AGENT_TRIES),
         score=_score,
     ),
 )  # fmt: skip

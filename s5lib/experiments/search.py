@@ -38,8 +38,7 @@ def tune(name: str, out: str | os.PathLike, progress: bool = True) -> dict[str, 
     check_choice("name", name, tuple(known))
     family, how = known[name]
     scores = []
-    tries = how.tries_of(name)
-    for settings in tries:
+    for settings in how.tries:
         found = []
         for task in how.tasks[name]:
             config = dataclasses.replace(family.configs[task], **settings, **how.changes)
@@ -52,9 +51,9 @@ def tune(name: str, out: str | os.PathLike, progress: bool = True) -> dict[str, 
         scores.append(float(np.mean(found)))
     record = {
         "tasks": how.tasks[name],
-        "tries": tries,
+        "tries": how.tries,
         how.called: scores,
-        "chosen": tries[int(np.argmax(np.array(scores) >= how.near * max(scores)))],
+        "chosen": how.tries[int(np.argmax(np.array(scores) >= how.near * max(scores)))],
         "seed": how.seed,
     }
     records.add_measurement("tuning", name, record)

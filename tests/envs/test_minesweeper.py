@@ -125,24 +125,3 @@ def test_bad_options():
         MineSweeper(4, 14)
     with pytest.raises(ValueError, match="num_mines must be a positive integer; got 0"):
         MineSweeper(4, 0)
-
-
-def test_the_last_move_may_end_the_game():
-    """The same game, but that what was cut is over: nothing is worth anything after it."""
-    cut, over = make("MineSweeperEasy"), make("MineSweeperEasy", last_move_ends=True)
-    assert cut != over and cut.horizon == over.horizon
-    played = [
-        jax.jit(jax.vmap(lambda key, env=env: play(env, key, "random")))(jax.random.split(jax.random.key(3), 512))
-        for env in (cut, over)
-    ]
-    for name in ("obs", "action", "reward", "active"):
-        np.testing.assert_array_equal(getattr(played[0], name), getattr(played[1], name))
-    ended = [np.asarray(part.active & (part.terminated | part.truncated)) for part in played]
-    np.testing.assert_array_equal(*ended)
-    assert (played[0].truncated & ended[0]).any() and not played[1].truncated.any()
-    assert (played[1].terminated & ended[1]).sum() == ended[1].sum()
-    lower = make("MineSweeperEasy", last_move_ends=True)
-    params = lower.default_params.replace(max_steps_in_episode=1)
-    state = lower.reset(jax.random.key(0))[1]
-    after = lower.transition(jax.random.key(0), state, lower.best_action(state), params)[1]
-    assert lower.is_truncated(after, params)

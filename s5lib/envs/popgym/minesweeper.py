@@ -45,8 +45,6 @@ class MineSweeper(Environment):
     Args:
         board_size: n, the squares on a side.
         num_mines: mines, at different squares; every choice of squares is equally likely.
-        last_move_ends: the L-th move is the last by the rules, so that it ends the game (``terminated``) and nothing is worth
-            anything after it. False says what the original says: the game was cut (``truncated``), and would have gone on.
     Raises:
         ValueError: fewer than 3 squares hold no mine.
     Example:
@@ -57,12 +55,10 @@ class MineSweeper(Environment):
         ((3,), 0.0714)
 
     Source: popgym 1.0.7, envs/minesweeper.py.
-    Differs: in ``last_move_ends``.
     """
 
     board_size: int = 4
     num_mines: int = 2
-    last_move_ends: bool = False
 
     def __post_init__(self) -> None:
         most = check_positive_int("board_size", self.board_size) ** 2 - 3
@@ -115,8 +111,7 @@ class MineSweeper(Environment):
         return self._see(count), state, reward, self._over(state), {}
 
     def _over(self, state: State) -> jax.Array:
-        last = self.last_move_ends & (state.time >= self.horizon)
-        return state.exploded | jnp.all(state.mines | state.viewed) | last
+        return state.exploded | jnp.all(state.mines | state.viewed)
 
     def is_truncated(self, state: State, params: EnvParams) -> jax.Array:
         return (state.time >= params.max_steps_in_episode) & ~self._over(state)
