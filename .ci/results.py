@@ -114,8 +114,6 @@ def worlds_table() -> list[str]:
         "|---|---|---|---|---|",
     ]
     for name, stored in stored_of("projected-worlds"):
-        if "return_trained" not in stored[0].final:
-            continue
         trained = [result.final["return_trained"] for result in stored]
         held_out = [np.mean([result.final[f"return/{world}"] for world in HELD_OUT]) for result in stored]
         row = [f"`{name}`", len(stored), spread(trained, 0), spread(held_out, 0), f"{minutes(stored):.0f}"]
@@ -126,7 +124,7 @@ def worlds_table() -> list[str]:
 def world_table() -> list[str]:
     """One row an experiment on one world of chapter 8."""
     lines = ["| experiment | seeds | return: mean (lowest to highest) | processor minutes a run |", "|---|---|---|---|"]
-    for name, stored in (*stored_of("cartpole-swingup"), *stored_of("projected-worlds-s5-without")):
+    for name, stored in stored_of("cartpole-swingup"):
         row = [f"`{name}`", len(stored), spread([result.final["return"] for result in stored], 0)]
         lines.append("| " + " | ".join(map(str, [*row, f"{minutes(stored):.1f}"])) + " |")
     return lines

@@ -48,9 +48,8 @@ class ProjectedCartPole(Wrapper):
         action_size: numbers that it acts with, 2 or more; None leaves it two buttons.
         distribution: as in ``Projection``, and so are the fields after it.
         max_steps: time limit of a trial.
-        same_levers: one M_a for all lives, held-out ones too, as an ablation: only what is seen is projected afresh.
     Raises:
-        ValueError, TypeError: as in ``Trials`` and ``Projection``; ``same_levers`` without ``action_size``.
+        ValueError, TypeError: as in ``Trials`` and ``Projection``.
     Example:
         >>> from s5lib.envs import make
         >>> env = make("ProjectedCartPole", trials=32, held_out=True)
@@ -77,21 +76,11 @@ class ProjectedCartPole(Wrapper):
     seed: int = 0
     held_out: bool = False
     max_steps: int = 200
-    same_levers: bool = False
 
     def __post_init__(self) -> None:
-        options = {
-            option.name: getattr(self, option.name) for option in dataclasses.fields(Projection) if option.name != "env"
-        }
-        inside: AnyEnv = Trials(
-            CartPole(max_steps=self.max_steps), self.trials, self.fresh, self.own_returns, self.steps
-        )
-        if self.same_levers:
-            if self.action_size is None:
-                raise ValueError("same_levers fixes M_a, so action_size must be a number; got None")
-            inside = Projection(inside, None, self.action_size, self.distribution, action_gain=self.action_gain, pool=1)
-            options["action_size"] = None
-        object.__setattr__(self, "env", Projection(inside, **options))
+        names = [option.name for option in dataclasses.fields(Projection) if option.name != "env"]
+        inside = Trials(CartPole(max_steps=self.max_steps), self.trials, self.fresh, self.own_returns, self.steps)
+        object.__setattr__(self, "env", Projection(inside, **{name: getattr(self, name) for name in names}))
 
     def describe(self) -> Description:
         return dataclasses.replace(self.env.describe(), name="ProjectedCartPole")

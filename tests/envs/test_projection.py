@@ -372,16 +372,6 @@ def test_projected_cart_pole():
     assert env == ProjectedCartPole(trials=32, held_out=True) and hash(env) == hash(dataclasses.replace(env))
     assert env != ProjectedCartPole(trials=32) and dataclasses.replace(env, trials=3).horizon == 600
     assert env.env == Projection(Trials(CartPole(), 32), 4, 2, held_out=True) and env.horizon == 6400
-    levers = ProjectedCartPole(trials=2, same_levers=True)
-    actions = levers.env.env.matrices(0)[1]
-    for held_out in (False, True):
-        env = make("ProjectedCartPole", trials=2, same_levers=True, held_out=held_out)
-        seen = jax.vmap(env.reset)(jax.random.split(KEY, 4))[1].env_state
-        np.testing.assert_allclose(seen.env_state.action_matrix, np.stack([actions] * 4), rtol=1e-6)
-        assert len(np.unique(seen.obs_matrix[:, 0, 0])) == 4 and seen.action_matrix is None
-    np.testing.assert_allclose(returns(levers, "best", 16), 2, rtol=1e-5)
-    with pytest.raises(ValueError, match=r"same_levers fixes M_a.*got None"):
-        ProjectedCartPole(same_levers=True, action_size=None)
     assert env_names(meta=True) == ["ProjectedCartPole", "ProjectedWorlds"] and not set(env_names(meta=True)) & set(
         env_names()
     )
