@@ -63,13 +63,13 @@ def test_help_says_what_a_newcomer_needs(run, command, words):
 
 
 def test_list_shows_length_and_number_to_expect(run):
-    code, out, _ = run("list", "digits")
+    code, out, _ = run("list", "packed-s5")
     assert code == 0
     head, *lines = out.splitlines()
     assert head.split() == ["experiment", "budget", "cpu", "expect"]
     assert [line.split() for line in lines] == [
-        ["digits-gru", "80", "updates", "accuracy", f"{experiments.get('digits-gru', 'cpu').expected:.3f}"],
-        ["digits-s5", "80", "updates", "accuracy", f"{experiments.get('digits-s5', 'cpu').expected:.3f}"],
+        [name, "60", "updates", "accuracy", f"{experiments.get(name, 'cpu').expected:.3f}"]
+        for name in ("packed-s5", "packed-s5-no-resets")
     ]
     everything = run("list", "--budget", "paper")[1].splitlines()
     assert len(everything) == len(experiments.names()) + 1

@@ -39,8 +39,8 @@ def names(prefix: str = "") -> list[str]:
     Args:
         prefix: what the names begin with.
     Example:
-        >>> names("digits")
-        ['digits-gru', 'digits-s5']
+        >>> names("packed")
+        ['packed-gru', 'packed-s5', 'packed-s5-no-resets']
         >>> names("repeat-previous-medium")
         ['repeat-previous-medium-s5']
     """
