@@ -18,28 +18,23 @@ def check_block_parameters(answer: float) -> str:
     H, N = 100, 40
     P = N // 2
     ssm, norm, gate = 3 * P + 4 * P * H + H, 2 * H, 2 * H * H + 2 * H
+    whole = ssm + norm + gate
     mistakes = {
-        "You counted N complex states; of each conjugate pair one is kept, so P = N/2.": ssm * 2 - H + norm + gate,
-        "A complex number counts as two: B_tilde and C_tilde have P·H complex entries each, Lambda has P.": 2 * P
-        + 2 * P * H
-        + H
-        + norm
-        + gate,
-        "That is the SSM alone; the block also has a layer norm and the dense layer of the gate.": ssm,
-        "2H numbers are missing: the layer norm's scale and bias, or the bias of the gate's dense layer.": ssm + gate,
-        "The gate is missing: a dense layer from H to 2H.": ssm + norm,
-        "`full_glu` needs a value and a gate, so its dense layer goes from H to 2H.": ssm + norm + H * H + H,
-        "H numbers are missing: the skip weights D are H, and the norm has a scale and a bias of H each.": ssm
-        - H
-        + norm
-        + gate,
-        "P numbers are missing: each state has a log_step of its own, and its Lambda, complex, counts as two.": ssm
+        "You counted N complex states; of each conjugate pair one is kept, so P = N/2.": whole + ssm - H,
+        "A complex number counts as two: B_tilde and C_tilde have P·H complex entries each, Lambda has P.": whole
         - P
-        + norm
-        + gate,
+        - 2 * P * H,
+        "That is the SSM alone; the block also has a layer norm and the dense layer of the gate.": ssm,
+        "2H numbers are missing: the layer norm's scale and bias, or the bias of the gate's dense layer.": whole
+        - 2 * H,
+        "The gate is missing: a dense layer from H to 2H.": whole - gate,
+        "`full_glu` needs a value and a gate, so its dense layer goes from H to 2H.": whole - H * H - H,
+        "H numbers are missing: the skip weights D are H, and the norm has a scale and a bias of H each.": whole - H,
+        "P numbers are missing: each state has a log_step of its own, and its Lambda, complex, counts as two.": whole
+        - P,
     }
-    compare(np.asarray(answer, dtype=float), ssm + norm + gate, mistakes, what="The number", rtol=0, atol=0.5)
-    return f"{ssm} in the SSM, {norm} in the norm, {gate} in the gate: the gate has {gate / (ssm + norm + gate):.0%} of them."
+    compare(np.asarray(answer, dtype=float), whole, mistakes, what="The number", rtol=0, atol=0.5)
+    return f"{ssm} in the SSM, {norm} in the norm, {gate} in the gate: the gate has {gate / whole:.0%} of them."
 
 
 @graded

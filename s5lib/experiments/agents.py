@@ -47,8 +47,12 @@ def larger(config: PPOConfig) -> PPOConfig:
 
 
 def with_paper(config: PPOConfig, *changes: dict[str, Any]) -> PPOConfig:
-    """A config with a paper's settings, of which a later one overrules; what they leave out of the memory is its default."""
+    """A config with a paper's settings, of which a later one overrules; what they leave out of the memory is its default.
+
+    A forget bias stays: what is born open at one budget is born open at all.
+    """
     fields: dict[str, Any] = {"memory_options": ()}
     for change in changes:
         fields |= change
+    fields["memory_options"] += tuple(option for option in config.memory_options if option[0] == "forget_bias")
     return dataclasses.replace(config, **fields)

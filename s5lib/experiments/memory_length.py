@@ -70,7 +70,6 @@ _PAPER: dict[str, Any] = {  # bsuite's actor-critic: one pass over each rollout,
 
 def _paper(config: PPOConfig) -> PPOConfig:
     options = dict(PAPER_MEMORIES[config.memory].get("memory_options", ()))
-    options |= {name: value for name, value in config.memory_options if name == "forget_bias"}
     if "layers" in options:
         options["layers"] = 1
     episodes = config.total_steps // EPISODES * 10_000

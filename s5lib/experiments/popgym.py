@@ -83,12 +83,6 @@ _RETURNS: dict[str, tuple[float, ...]] = {  # in the order of HARD
 }  # fmt: skip
 
 
-def _paper(config: PPOConfig) -> PPOConfig:
-    opened = tuple((name, value) for name, value in config.memory_options if name == "forget_bias")
-    found = with_paper(config, PAPER_PPO, PAPER_MEMORIES[config.memory])
-    return dataclasses.replace(found, memory_options=(*found.memory_options, *opened))
-
-
 def _score(result: Result) -> float:
     """The final return, normalised: 0 for random play, 1 for the best."""
     about: Any = describe(result.config.env, **dict(result.config.env_options))
@@ -100,7 +94,7 @@ POPGYM = Family(
     metric=lambda config: "return",
     smoke=small,
     gpu=larger,
-    paper=_paper,
+    paper=lambda config: with_paper(config, PAPER_PPO, PAPER_MEMORIES[config.memory]),
     published={task: {m: (row[k], _SOURCE) for m, row in _RETURNS.items()} for k, task in enumerate(HARD)},
     weights=(
         "repeat-previous-easy-s5", "repeat-previous-easy-none", "repeat-previous-hard-s5", "repeat-previous-hard-gru",
