@@ -14,8 +14,8 @@ from s5lib.memory import KINDS
 PAGES = (ROOT / "book/results.md", ROOT / "book/intro.md")
 AGENTS = re.compile(r"(<!-- agents: ([\w -]+) -->)")  # a place for agents_table of the tasks that it names
 VARIANTS = {
-    "s5": ("s5", "s5-slow", "s5-wide", "s5-short", "s5-no-resets"),
-    "lstm": ("lstm", "lstm-short", "lstm-open", "lstm-open-short"),
+    "s5": ("s5", "s5-slow", "s5-wide", "s5-short", "s5-same-step", "s5-no-resets"),
+    "lstm": ("lstm", "lstm-short", "lstm-same-step", "lstm-open", "lstm-open-short"),
 }
 MEMORIES = tuple(name for kind in KINDS for name in VARIANTS.get(kind.name, (kind.name,)))
 

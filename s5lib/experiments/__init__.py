@@ -3,8 +3,8 @@
 A name is ``<task>-<memory>``: ``digits-gru``, ``memory-length-512-s5``, ``repeat-previous-hard-lstm``. ``-s5-no-resets`` is the
 ablation that is never told where episodes open, ``-s5-wide`` a larger S5 with a step size of its own, ``-s5-slow`` one whose
 dynamics take smaller steps than its other weights, ``-lstm-open`` an LSTM whose forget gate is born open, ``-short`` trained on
-rollouts of 32 steps; ``projected-cartpole-s5-...`` are chapter 7's ablations. ``python -m
-s5lib.experiments`` runs them at the cpu budget, several seeds each, resumably, and stores the results.
+rollouts of 32 steps, ``-same-step`` with one step size for both memories; ``projected-cartpole-s5-...`` are chapter 7's
+ablations. ``python -m s5lib.experiments`` runs them at the cpu budget, several seeds each, resumably, and stores the results.
 """
 
 import os

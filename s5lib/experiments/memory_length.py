@@ -53,6 +53,11 @@ _CONFIGS |= {
     for length in (64, 128, 256, 512)
     for method in ("s5", "lstm", "lstm-open")
 }
+# Which learns first, at one step size for both.
+_CONFIGS |= {
+    f"memory-length-32-{method}-same-step": dataclasses.replace(_config(32, method), lr=1e-3)
+    for method in ("s5", "lstm")
+}
 
 # ------------------------------------------------------------------------------------------------------- the paper's
 _SOURCE = "Lu et al. 2023, figure 1, read off by eye: 5 seeds, 10 000 episodes"
