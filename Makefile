@@ -48,6 +48,7 @@ bench: setup ## the benchmark tables (an hour; leave the machine alone meanwhile
 	@$(PY) benchmarks/envs.py
 	@$(PY) benchmarks/memory.py
 	@$(PY) benchmarks/ppo.py
+	@$(PY) benchmarks/amago.py
 
 latest: ## the fast tests under the newest JAX that installs, in .venv-latest; JAX=0.11.2 for another, JAX=lowest for the lower bounds
 	@PYTHON="$(PYTHON)" $(BOOT) .ci/bootstrap.py --latest

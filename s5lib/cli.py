@@ -15,6 +15,7 @@ import jax
 import numpy as np
 
 from s5lib import checkpoints, experiments, records, runs
+from s5lib.amago import AmagoConfig
 from s5lib.config import BUDGETS, check_choice, check_positive_int, check_seed, did_you_mean, random_key, require
 from s5lib.config import budget as budget_in_force
 from s5lib.experiments import command
@@ -24,7 +25,7 @@ from s5lib.supervised import DigitsConfig
 
 __all__ = ["main", "with_fields"]
 
-CONFIGS = {cls.__name__: cls for cls in (DigitsConfig, PPOConfig)}
+CONFIGS = {cls.__name__: cls for cls in (AmagoConfig, DigitsConfig, PPOConfig)}
 ABOUT = """Train, score and look up the experiments of the book Structured State Space RL.
 
 examples:

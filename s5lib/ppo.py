@@ -13,7 +13,7 @@ import numpy as np
 import optax
 from flax import struct
 
-from s5lib.acting import Network, episodes, once
+from s5lib.acting import Episodes, Network, episodes, once
 from s5lib.config import check_choice, check_flags, check_positive_int, check_widths, is_concrete
 from s5lib.distributions import Distribution
 from s5lib.envs import EpisodeStatistics, PreviousAction, ScaledAction, find, vectorize
@@ -296,7 +296,7 @@ class Agent:
     @property
     def worlds(self) -> tuple[str, ...]:
         """Names of the worlds of ``ManyWorlds``; none where the environment is one."""
-        return _worlds(self.env)
+        return worlds_of(self.env)
 
     @property
     def _returns(self) -> tuple[str, ...]:
@@ -385,12 +385,8 @@ class Agent:
         # METRICS
         metrics = jax.tree.map(jnp.mean, metrics)
         metrics["explained_variance"] = 1 - jnp.var(target - rollout.value) / (jnp.var(target) + 1e-8)
-        latest = {}
-        for name, (ended, total) in finished.items():
-            count = self._sum(ended)
-            mean = jnp.where(count > 0, self._sum(ended * total) / jnp.maximum(count, 1), state.latest[name])
-            latest[name] = mean
-            metrics |= {name: mean.mean(), **_named(name, self.worlds, mean)}
+        latest, told = episode_means(finished, state.latest, self.worlds)
+        metrics |= told
         metrics["episodes"] = finished["return"].ended.sum(dtype=jnp.int32)
         state = state.replace(params=params, opt_state=opt_state, key=key, update=state.update + 1, latest=latest)
         return state, metrics
@@ -456,21 +452,7 @@ class Agent:
         for key in jax.random.split(jax.random.fold_in(state.key, EVALUATION), 1 if config.resets else 2):
             found = episodes(self.network, state.params, self.eval_env, key, config.eval_episodes, carry=carry)
             carry = found.carry
-        total, trials = found.returns, found.trial_returns
-        names = _worlds(self.eval_env)
-        part = total.reshape(len(names) or 1, -1)  # each world's share is fixed: only spread within it is chance
-        se = jnp.sqrt(part.var(1).mean() / config.eval_episodes)
-        told = {f"trial/{k}": trials[:, k].mean() for k in range(trials.shape[1])}
-        told |= {"trial_return": trials.mean()} if told else {}
-        worlds = _named("return", names, part.mean(1))
-        if set(self.worlds) & set(names) and set(names) - set(self.worlds):
-            trained = np.isin(names, self.worlds)
-            worlds |= {"return_trained": part[trained].mean(), "return_held_out": part[~trained].mean()}
-        return {"return": total.mean(), "return_se": se, "length": found.lengths.mean(), **worlds, **told}
-
-    def _sum(self, leaf: jax.Array) -> jax.Array:
-        """The sum of a leaf (T, B): one number, or one for each of many worlds."""
-        return leaf.reshape(len(leaf), len(self.worlds), -1).sum((0, 2)) if self.worlds else leaf.sum()
+        return told_of(found, self.eval_env, self.worlds)
 
     def _read(
         self, params: Params, carry: Carry, obs: Obs, resets: jax.Array, prepared: Prepared = None
@@ -482,23 +464,41 @@ class Agent:
     def _step(
         self, params: Params, opt_state: optax.OptState, grads: Params, hypers: Hypers, update: jax.Array
     ) -> tuple[Params, optax.OptState, jax.Array]:
-        """Cut the gradient's global norm, take an Adam step; the memory's slow parameters move at their own pace."""
-        norm = jnp.sqrt(sum(jnp.sum(jnp.square(g)) for g in jax.tree.leaves(grads)))
-        grads = jax.tree.map(lambda g: g * jnp.minimum(1.0, hypers.max_grad_norm / (norm + 1e-9)), grads)
-        moves, opt_state = _adam.update(grads, opt_state)
         left = jnp.maximum(0.0, 1 - update / self.config.num_updates) if self.config.anneal else 1.0
-        slow = getattr(getattr(self.network, "memory", None), "slow_parameters", ())
-
-        def move(path: tuple, parameter: jax.Array, move: jax.Array) -> jax.Array:
-            names = [getattr(step, "key", None) for step in path]
-            inside = names[1:2] == ["memory"]  # after "params"; a leaf of the same name elsewhere is another matter
-            pace = hypers.ssm_lr if inside and names[-1] in slow else 1.0
-            return parameter - hypers.lr * left * pace * move
-
-        return jax.tree_util.tree_map_with_path(move, params, moves), opt_state, norm
+        return descend(self.network, params, opt_state, grads, hypers.lr * left, hypers)
 
 
-def _worlds(env: AnyEnv) -> tuple[str, ...]:
+def descend(
+    network: Any, params: Params, opt_state: optax.OptState, grads: Params, lr: Number, hypers: Any
+) -> tuple[Params, optax.OptState, jax.Array]:
+    """Cut the gradient's global norm, take an Adam step; the memory's slow parameters move at their own pace.
+
+    Args:
+        network: what the parameters are of; its ``memory``, if it has one, says which of that one's are slow.
+        params: flax's, ``{"params": ...}``.
+        opt_state: Adam's.
+        grads: as ``params``.
+        lr: step size.
+        hypers: ``max_grad_norm`` and ``ssm_lr`` count.
+    Returns:
+        New parameters, Adam's new state, and the gradient's norm before the cut.
+    """
+    norm = jnp.sqrt(sum(jnp.sum(jnp.square(g)) for g in jax.tree.leaves(grads)))
+    grads = jax.tree.map(lambda g: g * jnp.minimum(1.0, hypers.max_grad_norm / (norm + 1e-9)), grads)
+    moves, opt_state = _adam.update(grads, opt_state)
+    slow = getattr(getattr(network, "memory", None), "slow_parameters", ())
+
+    def move(path: tuple, parameter: jax.Array, move: jax.Array) -> jax.Array:
+        names = [getattr(step, "key", None) for step in path]
+        inside = names[1:2] == ["memory"]  # after "params"; a leaf of the same name elsewhere is another matter
+        pace = hypers.ssm_lr if inside and names[-1] in slow else 1.0
+        return parameter - lr * pace * move
+
+    return jax.tree_util.tree_map_with_path(move, params, moves), opt_state, norm
+
+
+def worlds_of(env: AnyEnv) -> tuple[str, ...]:
+    """Names of the worlds of ``ManyWorlds``; none where the environment is one."""
     return env.names if isinstance(env, ManyWorlds) else ()
 
 
@@ -511,7 +511,7 @@ def _shapes(env: AnyEnv) -> Any:
     space = env.observation_space(env.default_params)
     if is_vector(space):
         return space.shape[0]
-    obs, _ = jax.eval_shape(vectorize(env, len(_worlds(env)) or 1).reset_env, jax.random.key(0))
+    obs, _ = jax.eval_shape(vectorize(env, len(worlds_of(env)) or 1).reset_env, jax.random.key(0))
     return jax.tree.map(lambda leaf: leaf.shape[1:], obs)
 
 
@@ -522,36 +522,72 @@ class Finished(NamedTuple):
     total: jax.Array
 
 
+def episode_means(
+    finished: dict[str, Finished], latest: dict[str, jax.Array], worlds: tuple[str, ...]
+) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
+    """Mean returns of what ended in a rollout; where nothing did, those of the last that had any.
+
+    Args:
+        finished: a name -> what ended.
+        latest: a name -> the last means, (), or (worlds,) of many.
+        worlds: their names.
+    Returns:
+        The new ``latest``, and metrics: each name, and of many worlds ``"<name>/<world>"`` too.
+    """
+
+    def over(leaf: jax.Array) -> jax.Array:
+        return leaf.reshape(len(leaf), len(worlds), -1).sum((0, 2)) if worlds else leaf.sum()
+
+    means: dict[str, jax.Array] = {}
+    metrics: dict[str, jax.Array] = {}
+    for name, (ended, total) in finished.items():
+        count = over(ended)
+        mean = jnp.where(count > 0, over(ended * total) / jnp.maximum(count, 1), latest[name])
+        means[name] = mean
+        metrics |= {name: mean.mean(), **_named(name, worlds, mean)}
+    return means, metrics
+
+
+def told_of(found: Episodes, env: AnyEnv, trained: tuple[str, ...]) -> dict[str, jax.Array]:
+    """What ``evaluate`` tells of episodes played, see there.
+
+    Args:
+        found: the episodes.
+        env: where they were played.
+        trained: names of the worlds of ``ManyWorlds`` that were learnt in.
+    Returns:
+        Numbers by name.
+    """
+    total, trials = found.returns, found.trial_returns
+    names = worlds_of(env)
+    part = total.reshape(len(names) or 1, -1)  # each world's share is fixed: only spread within it is chance
+    se = jnp.sqrt(part.var(1).mean() / total.size)
+    told = {f"trial/{k}": trials[:, k].mean() for k in range(trials.shape[1])}
+    told |= {"trial_return": trials.mean()} if told else {}
+    worlds = _named("return", names, part.mean(1))
+    if set(trained) & set(names) and set(names) - set(trained):
+        known = np.isin(names, trained)
+        worlds |= {"return_trained": part[known].mean(), "return_held_out": part[~known].mean()}
+    return {"return": total.mean(), "return_se": se, "length": found.lengths.mean(), **worlds, **told}
+
+
 _adam = optax.scale_by_adam(eps=1e-5)
 
 
-def make(
-    config: PPOConfig, env: AnyEnv | None = None, eval_env: AnyEnv | None = None, network: Network | None = None
-) -> Agent:
-    """Build the agent that a config describes.
-
-    Actions whose bounds are far from 1, such as -2000 to 2000, are stretched: see ``ScaledAction``.
+def environments(
+    config: Any, env: AnyEnv | None, eval_env: AnyEnv | None, network: Network | None
+) -> tuple[AnyEnv, AnyEnv]:
+    """The wrapped environments that a config asks for, of training and of ``evaluate``; as ``make`` takes them.
 
     Args:
-        config: a PPOConfig.
-        env: your own environment, with gymnax's interface and vectors as observations, or ``ManyWorlds``; made from
-            ``config.env`` if None. ``config.env`` is then no more than a name, though a known one, and options are refused.
-        eval_env: another for ``evaluate``, with the same spaces; if None, your own, or what ``config.eval_env_options`` ask for.
-        network: your own, a flax module that is called as an ``ActorCritic`` is and returns the same, with its ``initial_carry``
-            and ``prepare``; it may read observations of any kind, pictures or a dictionary of them. The config's memory, encoder
-            and head are then not used; where it calls a memory ``memory``, that one's slow parameters heed ``ssm_lr``.
+        config: a PPOConfig, or another with its fields of environments.
+        env: your own, or None.
+        eval_env: likewise.
+        network: your own, or None.
     Returns:
-        An Agent.
+        The two.
     Raises:
-        ValueError, TypeError: the environment, memory or an option is unknown, observations are not vectors, ``eval_env`` has
-            other spaces or does not say how long its episodes may be, many worlds cannot have equal shares of the environments, or
-            options are set for an environment that is given.
-    Example:
-        >>> agent = make(PPOConfig(features=16, num_envs=4, num_steps=16, num_minibatches=2))
-        >>> state, metrics = jax.jit(agent.update)(agent.init(jax.random.key(0)))
-        >>> int(metrics["episodes"]), bool(jnp.isnan(metrics["return"]))  # no episode of 51 steps ends in 16
-        (0, True)
-
+        ValueError, TypeError: as ``make``.
     """
 
     def wrap(env: AnyEnv) -> EpisodeStatistics:
@@ -585,6 +621,38 @@ def make(
     if sizes != eval_sizes:
         raise ValueError(f"eval_env must have the observations and actions of env, {sizes}; got {eval_sizes}")
     horizon_of(eval_env)  # said now, and not when a long run is over and to be scored
+    return env, eval_env
+
+
+def make(
+    config: PPOConfig, env: AnyEnv | None = None, eval_env: AnyEnv | None = None, network: Network | None = None
+) -> Agent:
+    """Build the agent that a config describes.
+
+    Actions whose bounds are far from 1, such as -2000 to 2000, are stretched: see ``ScaledAction``.
+
+    Args:
+        config: a PPOConfig.
+        env: your own environment, with gymnax's interface and vectors as observations, or ``ManyWorlds``; made from
+            ``config.env`` if None. ``config.env`` is then no more than a name, though a known one, and options are refused.
+        eval_env: another for ``evaluate``, with the same spaces; if None, your own, or what ``config.eval_env_options`` ask for.
+        network: your own, a flax module that is called as an ``ActorCritic`` is and returns the same, with its ``initial_carry``
+            and ``prepare``; it may read observations of any kind, pictures or a dictionary of them. The config's memory, encoder
+            and head are then not used; where it calls a memory ``memory``, that one's slow parameters heed ``ssm_lr``.
+    Returns:
+        An Agent.
+    Raises:
+        ValueError, TypeError: the environment, memory or an option is unknown, observations are not vectors, ``eval_env`` has
+            other spaces or does not say how long its episodes may be, many worlds cannot have equal shares of the environments, or
+            options are set for an environment that is given.
+    Example:
+        >>> agent = make(PPOConfig(features=16, num_envs=4, num_steps=16, num_minibatches=2))
+        >>> state, metrics = jax.jit(agent.update)(agent.init(jax.random.key(0)))
+        >>> int(metrics["episodes"]), bool(jnp.isnan(metrics["return"]))  # no episode of 51 steps ends in 16
+        (0, True)
+
+    """
+    env, eval_env = environments(config, env, eval_env, network)
     if network is None:
         memory = make_memory(config.memory, config.features, **dict(config.memory_options))
         network = ActorCritic(env.action_space(env.default_params), memory, config.encoder, config.head)

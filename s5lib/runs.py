@@ -27,7 +27,8 @@ __all__ = ["DivergedError", "Learner", "train"]
 Out: TypeAlias = str | os.PathLike | None
 Row: TypeAlias = dict[str, float]  # the metrics of one update
 
-EPISODIC = ("return", "trial_return")  # metrics of episodes, by world and by seed too: NaN until one has ended
+# Metrics of episodes, by world and by seed too: NaN until one has ended.
+EPISODIC = ("return", "trial_return", "success")
 ROWS_KEPT = 5000  # of a run, in memory
 SAVE_EVERY = 30.0  # seconds between checkpoints
 CHUNK_SECONDS = 5.0  # between signs of life

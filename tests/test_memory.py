@@ -25,6 +25,7 @@ from s5lib.memory import (
     make_memory,
     match_parameters,
 )
+from s5lib.memory.attention import largest_singular_value
 from s5lib.s5 import S5SSM, S5Block
 from tests.oracles import attention
 
@@ -34,7 +35,11 @@ SMALL = {
     "s5": {"s5": {"state_size": 8, "layers": 1}},
     "gru": {"gru": {"layers": 2}},
     "lstm": {"lstm": {"layers": 2}, "lstm-residual": {"residual": True}},
-    "attention": {"attention": {"heads": 2, "window": 4}, "attention-long": {"layers": 1, "heads": 2, "window": 32}},
+    "attention": {
+        "attention": {"heads": 2, "window": 4},
+        "attention-long": {"layers": 1, "heads": 2, "window": 32},
+        "attention-amago": {"layers": 1, "heads": 2, "window": 4, "normformer": True, "sigma_reparam": True},
+    },
     "none": {"none": {"layers": 1}, "identity": {"layers": 0}},
 }
 WITHOUT_A_LOOP = {"attention", "none"}
@@ -319,12 +324,24 @@ def test_residual_layers_are_the_same_cells_around_a_stream():
     close(apply(params, carry, x, resets)[1], x + plain.apply(inner, carry, jnp.asarray(read), resets)[1])
 
 
-@pytest.mark.parametrize("case", ["attention", "attention-long"])
+@pytest.mark.parametrize("case", ["attention", "attention-long", "attention-amago"])
 def test_attention_equals_the_reference(case):
     memory, apply, params, x, resets, _ = made(case)
     y = apply(params, memory.initial_carry(B), x, resets)[1]
     as_float64 = jax.tree.map(lambda a: np.asarray(a, np.float64), params["params"])
     close(y, attention.transformer(as_float64, np.asarray(x, float), np.asarray(resets), memory.heads, memory.window))
+
+
+def test_a_kernel_is_divided_by_its_largest_singular_value():
+    rng = np.random.default_rng(2)
+    for shape in ((24, 8), (8, 24), (128, 384)):
+        kernel = rng.normal(size=shape)
+        found, slope = jax.jit(jax.value_and_grad(largest_singular_value))(jnp.asarray(kernel, jnp.float32))
+        u, s, v = np.linalg.svd(kernel)
+        assert found == pytest.approx(s[0], rel=1e-2 if shape[1] == 384 else 1e-4)
+        if shape[1] < 384:
+            close(slope, np.outer(u[:, 0], v[0]), 1e-2)
+    assert largest_singular_value(jnp.zeros((3, 2))) == 0
 
 
 def test_attention_in_pieces_equals_the_reference():

@@ -19,6 +19,7 @@ import pytest
 
 import s5lib
 from s5lib import envs, memory, ppo, records, runs
+from s5lib.amago import AmagoConfig
 from s5lib.ppo import PPOConfig
 from s5lib.supervised import DigitsConfig
 from tests.test_runs import Walk
@@ -157,12 +158,24 @@ def test_what_is_described_is_json_and_the_same_every_time():
 # by name in every experiment that leans on it, see that no stored hash moves, and change the line here.
 DEFAULTS = {
     "ActionRepeat": {"repeats": 4},
+    "AmagoConfig": {
+        "env": "PackageDeliveryEasy", "env_options": [], "memory": "s5", "features": 64,
+        "memory_options": [["state_size", 64], ["activation", "half_glu1"]], "encoder": [64, 64], "head": [64],
+        "gammas": [0.7, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999], "acting_gamma": 0.999, "critic": "popart", "bins": 64,
+        "bin_limit": 100000.0, "critics": 4, "target_critics": 2, "num_envs": 64, "num_steps": 8,
+        "total_steps": 1000000, "updates_per_collect": 1, "batch_size": 24, "capacity": 4000, "relabel": "some",
+        "rarity": 0.0, "reward_scale": 10.0, "popart_beta": 0.001, "epsilon_start": [1.0, 0.05],
+        "epsilon_end": [0.8, 0.01], "epsilon_steps": 400000, "warmup": 200, "previous_action": True,
+        "previous_reward": True, "eval_episodes": 512, "eval_env_options": [], "lr": 0.001, "ssm_lr": 1.0,
+        "tau": 0.01, "td_coef": 10.0, "pg_coef": 1.0, "bc_coef": 0.1, "max_grad_norm": 1.0
+    },
     "Autoencode": {"num_decks": 1},
     "Battleship": {"board_size": 10, "ship_sizes": [2, 3, 3, 4]},
     "Brax": {"world": "reacher", "max_steps": 1000, "backend": "spring"},
     "CartPole": {"shown": "positions", "noise_sigma": 0.0, "max_steps": 200},
     "Concentration": {"num_decks": 1, "deck_type": "ranks"},
     "CountRecall": {"num_decks": 1, "deck_type": "colors"},
+    "DarkKeyToDoor": {"size": 8, "attempt_length": 50, "episode_length": 500},
     "DigitsConfig": {
         "task": "single", "memory": "s5", "features": 64, "state_size": 64, "layers": 2, "blocks": 4, "step_min": 0.001,
         "step_max": 0.1, "eigenvalues": "hippo", "ssm_lr": 1.0, "num_updates": 80, "steps_per_update": 25, "batch_size": 32,
@@ -177,7 +190,12 @@ DEFAULTS = {
     "LabyrinthEscape": {"size": 10, "episode_length": 1024},
     "LabyrinthExplore": {"size": 10, "episode_length": 1024},
     "ManyWorlds": {"obs_size": None, "action_size": None},
+    "MazeRunner": {
+        "size": 11, "episode_length": 250, "min_goals": 1, "max_goals": 3, "control": "discrete", "permuted": False,
+        "position": True
+    },
     "MemoryChain": {"memory_length": 10, "num_bits": 1},
+    "MetaFrozenLake": {"size": 4, "attempts": 10, "attempt_length": 40, "hole_share": 0.3},
     "MineSweeper": {"board_size": 4, "num_mines": 2},
     "MultiarmedBandit": {"num_bandits": 10, "episode_length": 200},
     "PPOConfig": {
@@ -187,6 +205,10 @@ DEFAULTS = {
         "normalize_advantage": True, "clip_value": False, "eval_episodes": 512, "eval_env_options": [], "lr": 0.0005,
         "ssm_lr": 1.0, "gamma": 0.99, "gae_lambda": 0.95, "clip_eps": 0.2, "ent_coef": 0.0, "vf_coef": 1.0,
         "max_grad_norm": 0.5
+    },
+    "PackageDelivery": {
+        "length": 30, "episode_length": 180, "min_forks": 2, "max_forks": 6, "min_goals": 2, "max_goals": 4, "packages": 3,
+        "forgiving": False
     },
     "Padded": {"obs_size": 12, "action_size": 2},
     "Pendulum": {"noise_sigma": 0.0, "max_steps": 200},
@@ -213,8 +235,9 @@ DEFAULTS = {
         "clip_eigs": True, "step_min": 0.001, "step_max": 0.1, "step_scale": 1.0, "scan_method": "auto"
     },
     "Standardized": {},
+    "TMaze": {"length": 100},
     "TimeLimit": {"max_steps": 1000},
-    "Transformer": {"layers": 2, "heads": 4, "window": 128},
+    "Transformer": {"layers": 2, "heads": 4, "window": 128, "normformer": False, "sigma_reparam": False},
     "Trials": {"trials": 16, "fresh": True, "own_returns": False, "steps": None},
     "Wrapper": {},
 }  # fmt: skip
@@ -230,6 +253,7 @@ def pinned():
         *wrappers.values(),
         *memory.MEMORIES.values(),
         envs.ManyWorlds,
+        AmagoConfig,
         PPOConfig,
         DigitsConfig,
     }

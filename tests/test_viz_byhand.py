@@ -229,6 +229,25 @@ def test_names_of_actions_are_the_games_own(desk):
     assert len(desk("CountRecallEasy").moves) == 27
 
 
+@pytest.mark.parametrize(
+    "name, seen, first",
+    [
+        ("DarkKeyToDoorEasy", "no key; step 0", "left"),
+        ("MazeRunnerEasy", "go to: row", "0"),
+        ("MetaFrozenLakeEasy", "attempt 0 begins", "0"),
+        ("PackageDeliveryEasy", "deliver to: place", "forward"),
+        ("TMazeEasy", "the cue: ", "left"),
+    ],
+)
+def test_worlds_with_goals_are_played_by_hand(desk, name, seen, first):
+    table = desk(name)
+    assert seen in table.seen.value and table.moves[0].description == first
+    table.moves[0].click()
+    table.best.click()
+    table.peek.value = True
+    assert table.hand.t == 2 and "Error" not in table.said.value and "<img" in table.table.value
+
+
 def test_an_error_in_a_button_is_shown(desk, monkeypatch):
     table = desk("RepeatPreviousEasy")
     monkeypatch.setattr(byhand.Hand, "move", lambda self, action: 1 / 0)

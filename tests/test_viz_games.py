@@ -103,7 +103,9 @@ def test_a_step_after_the_end():
 
 def test_what_nobody_can_draw():
     env, episode = played("RepeatPreviousEasy")
-    with pytest.raises(TypeError, match=r"env must be one of .*RepeatPrevious, without wrappers, .*got PreviousAction"):
+    with pytest.raises(
+        TypeError, match=r"env must be one of .*RepeatPrevious, TMaze, without wrappers, .*got PreviousAction"
+    ):
         games.draw_game(plt.figure().add_subplot(), envs.PreviousAction(env), episode, 0)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from s5lib.config import did_you_mean
 from s5lib.envs.base import Description, Environment, Family
+from s5lib.envs.goals import FAMILIES as GOALS
 from s5lib.envs.memory_chain import MemoryChain
 from s5lib.envs.physics import PHYSICS, Brax, Playground, physics_names
 from s5lib.envs.players import Episode, play
@@ -75,18 +76,22 @@ __all__ = [
 FAMILIES: dict[str, dict[str, Family]] = {
     "games": {"MemoryChain": (MemoryChain, {"": {}}), **POPGYM},
     "meta": {"ProjectedCartPole": (ProjectedCartPole, {"": {}}), "ProjectedWorlds": (ProjectedWorlds, {"": {}})},
+    "goals": GOALS,
     "physics": PHYSICS,
 }
 
 
-def env_names(meta: bool = False) -> list[str]:
+def env_names(meta: bool = False, goals: bool = False) -> list[str]:
     """Every task that ``make`` knows, by its present name.
 
     Args:
         meta: the tasks that are learnt in context, instead of the single games.
+        goals: the worlds of chapter 9, instead of the single games.
     Returns:
         ``"<Family><Difficulty>"`` for POPGym's tasks, spelled as POPGym spells them, and ``"MemoryChain"``; with
-        ``meta``, ``"ProjectedCartPole"`` and ``"ProjectedWorlds"``.
+        ``meta``, ``"ProjectedCartPole"`` and ``"ProjectedWorlds"``; with ``goals``, those such as ``"PackageDeliveryHard"``.
+    Raises:
+        ValueError: both are asked for.
     Example:
         >>> "RepeatPreviousHard" in env_names()
         True
@@ -94,7 +99,9 @@ def env_names(meta: bool = False) -> list[str]:
         ['ProjectedCartPole', 'ProjectedWorlds']
 
     """
-    group = FAMILIES["meta" if meta else "games"]
+    if meta and goals:
+        raise ValueError("meta and goals must not both be True: each is a list of its own")
+    group = FAMILIES["meta" if meta else "goals" if goals else "games"]
     return [family + level for family, (_, levels) in group.items() for level in levels]
 
 
@@ -102,8 +109,8 @@ def make(name: str, **options: Any) -> Environment:
     """Build an environment by name.
 
     Args:
-        name: one of ``env_names()``, ``env_names(meta=True)`` or ``physics_names()``; a family's name alone means its Easy
-            options. The names of POPGym's first version (``"StatelessCartPoleHard"``) and its gymnasium ids
+        name: one of ``env_names()``, of it with ``meta=True`` or ``goals=True``, or of ``physics_names()``; a family's name
+            alone means its Easy options. The names of POPGym's first version (``"StatelessCartPoleHard"``) and its gymnasium ids
             (``"popgym-RepeatFirstEasy-v0"``) work too.
         options: fields of the environment to set otherwise, such as ``k=10`` of RepeatPrevious.
     Returns:
@@ -144,10 +151,13 @@ def find(name: str) -> tuple[str, Any, dict[str, Any]]:
     family = ALIASES.get(family, family)
     families = {name: entry for group in FAMILIES.values() for name, entry in group.items()}
     if family not in families or (level and level not in families[family][1]):
-        nearest = did_you_mean(bare, [*env_names(), *env_names(meta=True), *physics_names(), *ALIASES])
+        nearest = did_you_mean(
+            bare, [*env_names(), *env_names(meta=True), *env_names(goals=True), *physics_names(), *ALIASES]
+        )
         raise ValueError(
             f"no environment is called {name!r}.{nearest} env_names() lists {len(env_names())} games, "
-            f"env_names(meta=True) {', '.join(env_names(meta=True))}, physics_names() {len(physics_names())} worlds"
+            f"env_names(meta=True) {', '.join(env_names(meta=True))}, env_names(goals=True) {len(env_names(goals=True))} worlds "
+            f"with goals, physics_names() {len(physics_names())} worlds"
         )
     kind, levels = families[family]
     return family, kind, levels[level or next(iter(levels))]

@@ -5,13 +5,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from s5lib.amago import AmagoConfig
 from s5lib.ppo import PPOConfig
 from s5lib.records import Result
 from s5lib.supervised import DigitsConfig
 
 __all__ = ["Config", "Family", "Published", "Tuning"]
 
-Config = DigitsConfig | PPOConfig
+Config = AmagoConfig | DigitsConfig | PPOConfig
 Published = Mapping[str, Mapping[str, tuple[float, str]]]  # task -> method -> (value, where it stands)
 
 TUNING_SEED = 100  # none of the stored runs has it

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from s5lib.config import check_choice, check_positive_int, did_you_mean, moved
-from s5lib.memory.attention import KeyValueCache, Transformer
+from s5lib.memory.attention import KeyValueCache, SigmaDense, Transformer, largest_singular_value
 from s5lib.memory.base import Carry as Carry
 from s5lib.memory.base import Memory, count_parameters
 from s5lib.memory.base import Params as Params
@@ -32,8 +32,10 @@ __all__ = [
     "Kind",
     "Memory",
     "PreparedCell",
+    "SigmaDense",
     "Transformer",
     "count_parameters",
+    "largest_singular_value",
     "make_memory",
     "match_parameters",
     "options_of",

@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from s5lib.config import check_positive_int
+from s5lib.config import check_flags, check_positive_int
 from s5lib.memory.base import as_given, check_call
 from s5lib.memory.feedforward import MLPBlock
 
-__all__ = ["KeyValueCache", "Transformer"]
+__all__ = ["KeyValueCache", "SigmaDense", "Transformer", "largest_singular_value"]
 
 PIECE = 128  # attention computes this many queries at once
 LARGE = 1e15  # a number beyond this, whose square float32 can hardly sum, counts as not finite in attention
@@ -59,19 +59,68 @@ def _attend(q: jax.Array, keys: jax.Array, values: jax.Array, visible: jax.Array
     return jnp.einsum("bhts,bshd->bthd", weights, values)
 
 
+def largest_singular_value(kernel: jax.Array) -> jax.Array:
+    """``max |W v| / |v|`` of a matrix W, as a function of W that gradients go through.
+
+    The vector v is the limit of power iteration on ``W^T W``, which is squared six times: as good as 64 multiplications.
+
+    Args:
+        kernel: (m, n).
+    Returns:
+        One number, the kernel's dtype.
+    Example:
+        >>> round(float(largest_singular_value(jnp.diag(jnp.array([3.0, -4.0, 1.0])))), 4)
+        4.0
+
+    """
+    still = jax.lax.stop_gradient(kernel)
+    gram = still.T @ still if still.shape[0] >= still.shape[1] else still @ still.T
+    for _ in range(6):
+        gram = gram / jnp.maximum(jnp.abs(gram).max(), 1e-30)
+        gram = gram @ gram
+    one = gram[:, jnp.argmax(jnp.abs(gram).sum(0))]  # a column in which the largest one is not missing
+    other = still @ one if still.shape[0] >= still.shape[1] else still.T @ one
+    unit = [vector / jnp.maximum(jnp.linalg.norm(vector), 1e-30) for vector in (one, other)]
+    right, left = unit if still.shape[0] >= still.shape[1] else unit[::-1]
+    return left @ kernel @ right
+
+
+class SigmaDense(nn.Module):
+    r"""A Dense layer whose kernel is ``gamma W / sigma(W)``: sigma the largest singular value, gamma learnt, 1 at birth.
+
+    How much the layer can stretch what it reads is one number that learns slowly; attention's scores cannot run away in a few
+    steps of the kernel.
+
+    Source: Zhai et al. 2023 (arXiv 2303.06296), sigma reparametrisation.
+    Differs: sigma is worked out anew each time, where one step of power iteration is kept from call to call.
+    """
+
+    features: int
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), (x.shape[-1], self.features), jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
+        gamma = self.param("gamma", nn.initializers.ones, (), jnp.float32)
+        return x @ (kernel * (gamma / largest_singular_value(kernel))) + bias
+
+
 class _TransformerBlock(nn.Module):
     """``x + attention(norm(x))``, then the MLP. x (B, T, H) is finite; ``bad`` (B, T) marks what stands for NaN."""
 
     heads: int
     window: int
+    normformer: bool
+    sigma_reparam: bool
 
     @nn.compact
     def __call__(
         self, x: jax.Array, bad: jax.Array, keys: jax.Array, values: jax.Array, moments: _Moments
     ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
         (B, T, H), W = x.shape, self.window
+        linear = SigmaDense if self.sigma_reparam else nn.Dense
         tokens = nn.LayerNorm(name="norm")(x.reshape(B * T, H))
-        q, k, v = jnp.split(nn.Dense(3 * H, name="qkv")(tokens).reshape(B, T, 3 * H), 3, axis=-1)
+        q, k, v = jnp.split(linear(3 * H, name="qkv")(tokens).reshape(B, T, 3 * H), 3, axis=-1)
         bad = jnp.concatenate([~jnp.isfinite(keys + values).all(-1), bad], axis=1)
         # A product with weight 0 lets NaN through, forwards and backwards: NaN is selected away, and said again at the end.
         past_keys, past_values = (jnp.where(bad[:, :W, None], 0, past) for past in (keys, values))
@@ -85,8 +134,12 @@ class _TransformerBlock(nn.Module):
             visible = _visible(moments, rows, columns, W)
             outputs.append(_attend(q[:, rows], k[:, columns], v[:, columns], visible))
             now_bad.append(jnp.any(visible & bad[:, None, columns], axis=-1))
-        mixed = nn.Dense(H, name="out")(jnp.concatenate(outputs, 1).reshape(B * T, H))
-        x = MLPBlock(name="mlp")(x + mixed.reshape(B, T, H))
+        heard = jnp.concatenate(outputs, 1)
+        if self.normformer:
+            heard = heard * self.param("head_scale", nn.initializers.ones, (self.heads, 1), jnp.float32)
+        mixed = linear(H, name="out")(heard.reshape(B * T, H))
+        mixed = nn.LayerNorm(name="norm_after")(mixed) if self.normformer else mixed
+        x = MLPBlock(linear, self.normformer, name="mlp")(x + mixed.reshape(B, T, H))
         marked = (jnp.where(bad[..., None], jnp.nan, a.reshape(B, W + T, H))[:, -W:] for a in (k, v))
         kept_keys, kept_values = (jnp.where(moments.keep[..., None], a, 0) for a in marked)
         return x, jnp.concatenate(now_bad, 1), kept_keys, kept_values
@@ -116,6 +169,8 @@ class Transformer(nn.Module):
         layers: number of blocks. What a stack sees reaches back ``layers * window`` steps.
         heads: number of attention heads.
         window: how many steps back a step attends; a longer memory costs more at every step.
+        normformer: two more norms in a block, of what attention gives and inside the MLP, and a learnt factor for each head.
+        sigma_reparam: whether a block's linear layers are ``SigmaDense``.
     Raises:
         TypeError, ValueError: an attribute outside its range, when the module is made; inputs that do not fit, when it is called.
     Example:
@@ -125,18 +180,22 @@ class Transformer(nn.Module):
         ((2, 16, 8), 5, (5, 2, 8))
 
     Source: Vaswani et al. 2017 (arXiv 1706.03762); Xiong et al. 2020 (arXiv 2002.04745), pre-norm; Su et al. 2021
-        (arXiv 2104.09864), rotary positions; Dai et al. 2019 (arXiv 1901.02860), the cache of earlier steps.
+        (arXiv 2104.09864), rotary positions; Dai et al. 2019 (arXiv 1901.02860), the cache of earlier steps; Shleifer et al. 2021
+        (arXiv 2110.09456), NormFormer.
     """
 
     features: int
     layers: int = 2
     heads: int = 4
     window: int = 128
+    normformer: bool = False
+    sigma_reparam: bool = False
     slow_parameters: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self):
         for name in ("features", "layers", "heads", "window"):
             check_positive_int(name, getattr(self, name))
+        check_flags(self)
         unit = self.width_unit(self.heads)
         if self.features % unit:
             raise ValueError(
@@ -150,7 +209,9 @@ class Transformer(nn.Module):
         return 2 * heads
 
     def setup(self):
-        self.block = [_TransformerBlock(self.heads, self.window) for _ in range(self.layers)]
+        self.block = [
+            _TransformerBlock(self.heads, self.window, self.normformer, self.sigma_reparam) for _ in range(self.layers)
+        ]
         self.norm = nn.LayerNorm()
 
     @nn.nowrap

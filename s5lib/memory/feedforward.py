@@ -1,6 +1,7 @@
 """Chapter 5. No memory: blocks that read each step alone. Attention's blocks end in the same MLP."""
 
-from typing import ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -14,14 +15,21 @@ EXPANSION = 4  # an MLP's hidden layer is this many times as wide as the stream
 
 
 class MLPBlock(nn.Module):
-    """``x + W2 gelu(W1 norm(x))``, step by step; x (B, ..., H), the batch first, that one split over devices stays split."""
+    """``x + W2 gelu(W1 norm(x))``, step by step; x (B, ..., H), the batch first, that one split over devices stays split.
+
+    ``linear`` makes W1 and W2; ``inner_norm`` puts a norm between gelu and W2.
+    """
+
+    linear: Callable[..., Any] = nn.Dense
+    inner_norm: bool = False
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         H = x.shape[-1]
         tokens = nn.LayerNorm(name="norm")(x.reshape(-1, H))
-        tokens = nn.Dense(H, name="down")(jax.nn.gelu(nn.Dense(EXPANSION * H, name="up")(tokens)))
-        return x + tokens.reshape(x.shape)
+        hidden = jax.nn.gelu(self.linear(EXPANSION * H, name="up")(tokens))
+        hidden = nn.LayerNorm(name="inner_norm")(hidden) if self.inner_norm else hidden
+        return x + self.linear(H, name="down")(hidden).reshape(x.shape)
 
 
 class FeedForward(nn.Module):

@@ -17,7 +17,7 @@ import numpy as np
 from s5lib import envs
 from s5lib.config import random_key, require
 from s5lib.envs.base import AnyEnv
-from s5lib.viz import games
+from s5lib.viz import games, goals
 from s5lib.viz.embed import data_uri, encode, figure, img, in_kernel
 from s5lib.viz.pieces import BAD, GOOD, HIDDEN, INK, KNOWN, SEEN, face
 from s5lib.viz.style import plt, use_style
@@ -40,6 +40,7 @@ NEEDS = {
     "Pendulum": "the last angles, to know how fast the rod turns",
     "RepeatFirst": "the first suit",
     "RepeatPrevious": "the last k suits, in order",
+    **goals.NEEDS,
 }
 
 
@@ -157,6 +158,7 @@ SHOWS = {
     "Pendulum": _pendulum,
     "RepeatFirst": _repeat,
     "RepeatPrevious": _repeat,
+    **goals.SEES,
 }
 
 
@@ -318,6 +320,7 @@ class _Desk:
             "CartPole": ("push left", "push right"),
             "HigherLower": ("higher", "lower"),
             **dict.fromkeys(("LabyrinthEscape", "LabyrinthExplore"), ("left", "right", "up", "down")),
+            **goals.BUTTONS,
             **dict.fromkeys(("Autoencode", "RepeatFirst", "RepeatPrevious"), games.SUITS),
         }
         names = known.get(kind) or [str(i) for i in range(space.n)]

@@ -14,7 +14,7 @@ from s5lib import acting, envs
 from s5lib.config import check_choice, check_positive_int, random_key
 from s5lib.envs.base import AnyEnv
 from s5lib.memory import Params
-from s5lib.viz import boards, cards, motion
+from s5lib.viz import boards, cards, goals, motion
 from s5lib.viz.page import explore
 from s5lib.viz.pieces import BAD, GOOD, INK, canvas, label
 from s5lib.viz.style import METHODS, Axes, Figure, plt
@@ -85,14 +85,17 @@ GAMES = {
         boards.concentration, _number("turns up card "), f"{CHOSEN} Green: matched, stays in view. B: black. R: red."
     ),
     "CountRecall": Game(cards.count_recall, _number("says "), f"{ASKED} Bars: how many of each were dealt so far."),
+    "DarkKeyToDoor": Game(goals.dark_room, goals.move, goals.LEGENDS["DarkKeyToDoor"]),
     "HigherLower": Game(
         cards.higher_lower, _one_of("says ", "higher", "lower"), f"{COLOURS} Bars: cards of each rank still to come."
     ),
     "LabyrinthEscape": Game(_MAZE.draw, _MAZE.says, f"{_MAZE.legend} Star: the exit."),
     "LabyrinthExplore": _MAZE,
+    "MazeRunner": Game(goals.maze, goals.move, goals.LEGENDS["MazeRunner"]),
     "MemoryChain": Game(
         cards.memory_chain, _when_asked(_number("says "), lambda env: env.memory_length, "waits"), ASKED
     ),
+    "MetaFrozenLake": Game(goals.lake, goals.move, goals.LEGENDS["MetaFrozenLake"]),
     "MineSweeper": Game(boards.minesweeper, _square("opens"), f"{CHOSEN} Numbers: mines around. Stars: hidden mines."),
     "MultiarmedBandit": Game(
         motion.bandit,
@@ -100,6 +103,7 @@ GAMES = {
         "Blue frame: the last pull and whether it won. White bars: share of an arm's pulls that won so far; above, how "
         "many those are. Grey bars: its chance, hidden. Orange: the next pull.",
     ),
+    "PackageDelivery": Game(goals.package, goals.delivery, goals.LEGENDS["PackageDelivery"]),
     "Pendulum": Game(
         motion.pendulum, _torque, f"{MOVING} Inner arrow: the torque. Outer arrow: the velocity. Dotted: upright."
     ),
@@ -107,6 +111,7 @@ GAMES = {
     "RepeatPrevious": Game(
         cards.repeat_previous, _when_asked(_suit, lambda env: env.k - 1, "waits"), f"{ASKED} Faint: may be forgotten."
     ),
+    "TMaze": Game(goals.t_maze, goals.move, goals.LEGENDS["TMaze"]),
 }
 
 

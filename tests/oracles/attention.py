@@ -11,7 +11,8 @@ def norm(x, p):
 
 
 def dense(x, p):
-    return x @ p["kernel"] + p["bias"]
+    largest = np.linalg.norm(p["kernel"], 2) / p["gamma"] if "gamma" in p else 1
+    return x @ (p["kernel"] / largest) + p["bias"]
 
 
 def gelu(x):  # the tanh form, as jax.nn.gelu
@@ -37,7 +38,9 @@ def attention(x, resets, p, heads, window):
             part = slice(head * width, (head + 1) * width)
             weights = np.exp([score(q[t, part], k[s, part], t - s) for s in seen])
             mixed[t, part] = weights / weights.sum() @ v[list(seen), part]
-    return dense(mixed, p["out"])
+            mixed[t, part] *= p.get("head_scale", np.ones((heads, 1)))[head]
+    mixed = dense(mixed, p["out"])
+    return norm(mixed, p["norm_after"]) if "norm_after" in p else mixed
 
 
 def transformer(params, x, resets, heads, window):
@@ -49,6 +52,7 @@ def transformer(params, x, resets, heads, window):
             p = params[f"block_{index}"]
             stream = stream + attention(norm(stream, p["norm"]), resets[:, b], p, heads, window)
             hidden = gelu(dense(norm(stream, p["mlp"]["norm"]), p["mlp"]["up"]))
+            hidden = norm(hidden, p["mlp"]["inner_norm"]) if "inner_norm" in p["mlp"] else hidden
             stream = stream + dense(hidden, p["mlp"]["down"])
         outputs.append(norm(stream, params["norm"]))
     return np.stack(outputs, axis=1)
