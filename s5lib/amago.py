@@ -17,7 +17,7 @@ import optax
 from flax import struct
 
 from s5lib.acting import Moment, episodes, once
-from s5lib.config import check_choice, check_flags, check_positive_int, check_widths, is_concrete
+from s5lib.config import check_choice, check_flags, check_positive_int, check_widths
 from s5lib.envs import spaces, vectorize
 from s5lib.envs.base import AnyEnv, EnvState, Obs, horizon_of
 from s5lib.envs.goals.instruction import InstructedState, Layout, layout_of
@@ -25,7 +25,19 @@ from s5lib.envs.wrappers import inner, trials_of
 from s5lib.memory import MEMORIES, Carry, Params, make_memory
 from s5lib.networks import MultiGammaActorCritic
 from s5lib.offpolicy import PopArt, bin_centers, epsilon, explored, inside, masked_mean, td_target, two_hot
-from s5lib.ppo import EVALUATION, Finished, Number, Options, descend, environments, episode_means, told_of, worlds_of
+from s5lib.ppo import (
+    ADAM,
+    EVALUATION,
+    Finished,
+    Number,
+    Options,
+    check_hypers,
+    descend,
+    environments,
+    episode_means,
+    told_of,
+    worlds_of,
+)  # fmt: skip
 from s5lib.replay import STRATEGIES, Replay, Steps, Trajectories, append, create, relabel, sample
 
 __all__ = ["Agent", "AmagoConfig", "AmagoState", "Hypers", "amago_loss", "make"]
@@ -168,7 +180,7 @@ class AmagoConfig:
                 f"capacity must be at least num_envs = {self.num_envs}, which may all end at once, and batch_size = "
                 f"{self.batch_size}; got {self.capacity}"
             )
-        check_hypers(self.hypers)
+        check_hypers(self.hypers, RANGES)
 
     @property
     def hypers(self) -> Hypers:
@@ -203,15 +215,6 @@ RANGES = {
     "lr": (0, np.inf), "ssm_lr": (0, np.inf), "tau": (1e-9, 1), "td_coef": (0, np.inf), "pg_coef": (0, np.inf),
     "bc_coef": (0, np.inf), "max_grad_norm": (1e-9, np.inf),
 }  # fmt: skip
-
-
-def check_hypers(hypers: Hypers) -> Hypers:
-    """Return ``hypers`` if each number that can be looked at is in its range; else a ValueError that names it."""
-    for name, (low, high) in RANGES.items():
-        value = getattr(hypers, name)
-        if is_concrete(value) and not np.all((np.asarray(value) >= low) & (np.asarray(value) <= high)):
-            raise ValueError(f"{name} must lie between {low:g} and {high:g}; got {value}")
-    return hypers
 
 
 class AmagoState(struct.PyTreeNode):
@@ -320,7 +323,7 @@ class Agent:
         Raises:
             ValueError: a number outside its range.
         """
-        hypers = check_hypers(self.config.hypers if hypers is None else hypers)
+        hypers = check_hypers(self.config.hypers if hypers is None else hypers, RANGES)
         key, key_env, key_net, key_boldness = jax.random.split(key, 4)
         B, horizon = self.config.num_envs, horizon_of(self.env)
         obs, env_state = vectorize(self.env, B).reset(key_env)
@@ -329,7 +332,7 @@ class Agent:
         state = AmagoState(
             params=params,
             target=self._heads(params),
-            opt_state=_adam.init({"params": params["params"]}),
+            opt_state=ADAM.init({"params": params["params"]}),
             replay=None,  # type: ignore[arg-type]  # the next lines
             current=None,  # type: ignore[arg-type]
             time=jnp.zeros(B, jnp.int32),
@@ -420,9 +423,8 @@ class Agent:
             action = explored(space, policy.sample(key_act)[0], share, key_explore)
             next_obs, env_state, reward, terminated, truncated, info = envs.step(key_step, env_state, action)
             ended = terminated | truncated
-            over = terminated | info.get(
-                "returns_end", False
-            )  # a trial may end the sum of rewards, though memory goes on
+            # A trial may end the sum of rewards, though memory goes on.
+            over = terminated | info.get("returns_end", False)
             achieved = (info["achieved"], info["achieved_any"]) if config.relabel != "none" else ()
             seen = Trajectories(obs, action, reward, over, time, *achieved)
             finished = {"return": Finished(ended, info["episode_return"])}
@@ -623,9 +625,6 @@ def _met(now: Moment) -> jax.Array:
     """The share of the instruction's goals that are achieved after a step; 0 after the episode's end."""
     state = inner(now.state, InstructedState)
     return jnp.where(now.active, (state.achieved + now.reward) / state.count, 0)
-
-
-_adam = optax.scale_by_adam(eps=1e-5)
 
 
 def make(

@@ -4,6 +4,7 @@ Times, with t counting the steps of a rollout: the agent reads ``obs[t]``, after
 ``reward[t]``, ``terminated[t]`` and ``truncated[t]``. So ``resets[t + 1] = terminated[t] | truncated[t]``.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
@@ -176,9 +177,9 @@ RANGES = {
 }  # fmt: skip
 
 
-def check_hypers(hypers: Hypers) -> Hypers:
-    """Return ``hypers`` if each number that can be looked at is in its range; else a ValueError that names it."""
-    for name, (low, high) in RANGES.items():
+def check_hypers(hypers: Any, ranges: Mapping[str, tuple[float, float]] = RANGES) -> Any:
+    """Return ``hypers``, PPO's or another learner's, if each number that can be looked at is in its range; else a ValueError."""
+    for name, (low, high) in ranges.items():
         value = getattr(hypers, name)
         if is_concrete(value) and not np.all((np.asarray(value) >= low) & (np.asarray(value) <= high)):
             raise ValueError(f"{name} must lie between {low:g} and {high:g}; got {value}")
@@ -321,7 +322,7 @@ class Agent:
         params = self.network.init(key_net, carry, *once((obs, resets)))
         state = PPOState(
             params=params,
-            opt_state=_adam.init(params),
+            opt_state=ADAM.init(params),
             env_state=env_state,
             obs=obs,
             resets=resets,
@@ -485,7 +486,7 @@ def descend(
     """
     norm = jnp.sqrt(sum(jnp.sum(jnp.square(g)) for g in jax.tree.leaves(grads)))
     grads = jax.tree.map(lambda g: g * jnp.minimum(1.0, hypers.max_grad_norm / (norm + 1e-9)), grads)
-    moves, opt_state = _adam.update(grads, opt_state)
+    moves, opt_state = ADAM.update(grads, opt_state)
     slow = getattr(getattr(network, "memory", None), "slow_parameters", ())
 
     def move(path: tuple, parameter: jax.Array, move: jax.Array) -> jax.Array:
@@ -571,7 +572,7 @@ def told_of(found: Episodes, env: AnyEnv, trained: tuple[str, ...]) -> dict[str,
     return {"return": total.mean(), "return_se": se, "length": found.lengths.mean(), **worlds, **told}
 
 
-_adam = optax.scale_by_adam(eps=1e-5)
+ADAM = optax.scale_by_adam(eps=1e-5)  # what ``descend`` steps with, and so what its ``opt_state`` is begun by
 
 
 def environments(

@@ -313,7 +313,7 @@ def test_only_the_memorys_slow_parameters_move_at_a_pace_of_their_own(memory):
     params = jax.tree.map(jnp.ones_like, jax.jit(agent.init)(KEY).params)
     params["params"]["encoder"] |= {name: jnp.ones(2) for name in ("Lambda_re", "B_tilde")}
     still = agent.config.hypers._replace(ssm_lr=0.0)
-    after, _, _ = agent._step(params, ppo._adam.init(params), params, still, jnp.int32(0))
+    after, _, _ = agent._step(params, ppo.ADAM.init(params), params, still, jnp.int32(0))
     slow = set(agent.network.memory.slow_parameters)
     found = set()
     for path, leaf in jax.tree_util.tree_leaves_with_path(after):

@@ -73,16 +73,15 @@ def largest_singular_value(kernel: jax.Array) -> jax.Array:
         4.0
 
     """
-    still = jax.lax.stop_gradient(kernel)
-    gram = still.T @ still if still.shape[0] >= still.shape[1] else still @ still.T
+    tall = kernel if kernel.shape[0] >= kernel.shape[1] else kernel.T
+    still = jax.lax.stop_gradient(tall)
+    gram = still.T @ still
     for _ in range(6):
         gram = gram / jnp.maximum(jnp.abs(gram).max(), 1e-30)
         gram = gram @ gram
-    one = gram[:, jnp.argmax(jnp.abs(gram).sum(0))]  # a column in which the largest one is not missing
-    other = still @ one if still.shape[0] >= still.shape[1] else still.T @ one
-    unit = [vector / jnp.maximum(jnp.linalg.norm(vector), 1e-30) for vector in (one, other)]
-    right, left = unit if still.shape[0] >= still.shape[1] else unit[::-1]
-    return left @ kernel @ right
+    right = gram[:, jnp.argmax(jnp.abs(gram).sum(0))]  # a column in which the largest one is not missing
+    left, right = (vector / jnp.maximum(jnp.linalg.norm(vector), 1e-30) for vector in (still @ right, right))
+    return left @ tall @ right
 
 
 class SigmaDense(nn.Module):
