@@ -12,12 +12,15 @@ import subprocess
 import sys
 import time
 
+import live
 import nbformat
 import yaml
+from cards import cards
 from chapters import ROOT, notebooks, repository_url
 from modules import with_reference
 
 COSTS = re.compile(r"<!-- costs:.*?-->")
+CHAPTERS = re.compile(r"<!-- chapters -->(.*?)<!-- end -->", re.DOTALL)
 STAGE, HTML = ROOT / "_build/source", ROOT / "_build/html"
 
 
@@ -52,6 +55,10 @@ def stage(budget: str) -> list[str]:
             missing.append(path.stem)
     page = STAGE / "book/how-to-run.md"
     page.write_text(COSTS.sub(costs(budget), page.read_text()))
+    live.write(STAGE / "book/_assets")
+    page = STAGE / "book/intro.md"
+    if not missing:
+        page.write_text(CHAPTERS.sub(lambda found: cards(found[1], STAGE / "book"), page.read_text()))
     page = STAGE / "book/api.md"
     page.write_text(with_reference(page.read_text()))
     return missing

@@ -43,5 +43,12 @@ def test_a_program_of_the_page_prints_what_it_says(name, tmp_path, monkeypatch):
         assert done.stdout.splitlines() == said(elsewhere), done.stderr
 
 
+def test_the_page_for_users_of_pytorch_prints_what_it_says():
+    """Its blocks go on from each other; what is printed within a call is said where it is called."""
+    code = blocks((ROOT / "book/jax-for-pytorch.md").read_text(), "python")
+    promised = re.findall(r"^(?:print|halve)\(.*\)  # (.*)$", "\n".join(code), flags=re.M)
+    assert printed_by(code) == promised
+
+
 def test_the_page_has_no_other_program():
     assert len(PROGRAMS) == len(NAMES)

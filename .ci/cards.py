@@ -1,0 +1,53 @@
+"""The landing page's cards: one a chapter, with its opening figure, its question and the time it takes to read."""
+
+import base64
+import pathlib
+import re
+
+import nbformat
+
+ROW = re.compile(
+    r"^\| (\d+) \| (?:\[(?P<title>[^]]+)\]\((?P<page>[\w-]+)\.ipynb\)|(?P<planned>[^|]+?)) \| (?P<question>[^|]+?) \|",
+    re.M,
+)
+TIME = re.compile(r"\*\*Time:?\*\* about (an hour|\d+ minutes)")
+IMAGE = re.compile(r'<img[^>]*?src="data:image/(png|webp|svg\+xml);base64,([^"]+)"[^>]*?alt="([^"]*)"')
+
+
+def opening(notebook: nbformat.NotebookNode) -> tuple[str, bytes, str]:
+    """The first picture of an executed chapter: its kind, its bytes and what it shows in words."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if found := IMAGE.search("".join(output.get("data", {}).get("text/html", ""))):
+                return found[1].removesuffix("+xml"), base64.b64decode(found[2]), found[3]
+    raise ValueError("an executed chapter without a picture")
+
+
+def reading_time(notebook: nbformat.NotebookNode) -> str:
+    """What the chapter says of itself."""
+    return next(found[1] for cell in notebook.cells if (found := TIME.search(cell.source)))
+
+
+def cards(table: str, book: pathlib.Path) -> str:
+    """A grid of cards in place of the table of chapters; pictures are written beside the staged chapters."""
+    lines, planned = ["::::{grid} 1 2 2 2", ":gutter: 3", ""], []
+    for row in ROW.finditer(table):
+        number, question = row[1], row["question"]
+        if row["planned"]:
+            planned.append(f"{number}. *{row['planned']}*: {question}")
+            continue
+        notebook = nbformat.read(book / f"{row['page']}.ipynb", as_version=4)
+        kind, data, alt = opening(notebook)
+        (book / "cards").mkdir(exist_ok=True)
+        (book / f"cards/{row['page']}.{kind}").write_bytes(data)
+        lines += [
+            f":::{{grid-item-card}} {number} · {row['title']}",
+            f":link: {row['page']}",
+            ":link-type: doc",
+            f":img-bottom: cards/{row['page']}.{kind}",
+            f":img-alt: {alt}",
+            f"{question} *{reading_time(notebook)}*",
+            ":::",
+            "",
+        ]
+    return "\n".join([*lines, "::::", "", "To come: " + "; ".join(planned) if planned else ""])
