@@ -18,6 +18,7 @@ import yaml
 from cards import cards
 from chapters import ROOT, notebooks, repository_url
 from modules import with_reference
+from pages import as_page
 
 COSTS = re.compile(r"<!-- costs:.*?-->")
 CHAPTERS = re.compile(r"<!-- chapters -->(.*?)<!-- end -->", re.DOTALL)
@@ -48,7 +49,7 @@ def stage(budget: str) -> list[str]:
     for path in notebooks():
         executed = ROOT / "_build/executed" / budget / path.name
         if executed.exists():
-            shutil.copy(executed, STAGE / "book" / path.name)
+            nbformat.write(as_page(nbformat.read(executed, as_version=4)), STAGE / "book" / path.name)
             if code(executed)[: len(code(path))] != code(path):
                 print(f"{path.stem}: the page shows a run of older code; `make book` runs it anew")
         else:
@@ -100,6 +101,8 @@ def main() -> int:
         return failed or 1
     shutil.rmtree(HTML, ignore_errors=True)
     shutil.move(built, HTML)
+    for path in notebooks():  # what a reader downloads has every cell where it runs
+        shutil.copy(ROOT / "_build/executed" / options.budget / path.name, HTML / "_sources/book" / path.name)
     print(f"Built in {time.time() - begun:.0f} s. Open {HTML / 'index.html'}")
     return 0
 

@@ -1,8 +1,9 @@
-"""The weights of stored runs, packed for the figures that live in a page without a kernel."""
+"""The weights of stored runs, packed for the figures that live in a page without a kernel: python .ci/live.py draws their picture."""
 
 import base64
 import json
 import pathlib
+import shutil
 
 import numpy as np
 from chapters import ROOT
@@ -29,3 +30,29 @@ def write(folder: pathlib.Path) -> None:
     """Write weights.js, which comes after agent.js in a page."""
     weights = {label: packed(name) for label, name in AGENTS.items()}
     (folder / "weights.js").write_text(f"s5live.weights = {json.dumps(weights, separators=(',', ':'))};\n")
+
+
+def picture() -> None:
+    """Write book/_assets/live.png, which stands in for the figure on paper and without JavaScript, from the built page."""
+    from playwright.sync_api import sync_playwright
+
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
+        page = chromium.new_page(viewport={"width": 1100, "height": 1000})
+        page.goto((ROOT / "_build/html/book/intro.html").as_uri())
+        figure = page.locator("figure.s5lib-live")
+        figure.locator("[data-do=speed]").click()
+        for _ in range(3):  # worlds, of half a minute each
+            page.wait_for_timeout(6000)
+            figure.locator("[data-do=world]").click()
+        page.wait_for_timeout(6000)
+        page.wait_for_function(
+            "Math.abs(document.querySelector('figure.s5lib-live').s5live[0].world.physics[2]) < 0.02"
+        )
+        figure.locator(".players").screenshot(path=ROOT / "book/_assets/live.png")
+        chromium.close()
+
+
+if __name__ == "__main__":
+    picture()

@@ -4,7 +4,7 @@
 (() => {
   const TRIALS = 24, SEEN = 150, KICK = 0.5; // bars shown; steps of observations shown; rad/s
   const LEAN = 3; // a pole is out at twelve degrees: its lean is drawn three times as large
-  const BLUES = ["#0B3C6F", "#1F6FB2", "#5FA2D6", "#9CC7EA"], ORANGE = "#D95F02";
+  const BLUE = "#0072B2", ORANGE = "#D95F02", LINES = [BLUE, "#56B4E9", "#009E73", "#A06CC4"];
 
   /** One agent in its own copy of the world, and what has become of it. */
   class Player {
@@ -102,7 +102,7 @@
   function drawSeen(canvas, player) {
     const [pen, w, h] = paper(canvas), top = Math.max(2, ...player.seen.flat().map(Math.abs));
     for (let i = 0; i < 4; i++)
-      line(pen, player.seen.map((obs, t) => [((SEEN - player.seen.length + t) / SEEN) * w, h / 2 - (obs[i] / top) * (h / 2 - 3)]), BLUES[i], 1.6);
+      line(pen, player.seen.map((obs, t) => [((SEEN - player.seen.length + t) / SEEN) * w, h / 2 - (obs[i] / top) * (h / 2 - 3)]), LINES[i], 1.6);
   }
 
   function drawTrials(canvas, player) {
@@ -132,7 +132,7 @@
       for (let p = 0; p < P; p++) {
         const value = state[2 * p] / player.scale[k][p];
         pen.globalAlpha = Math.min(1, Math.abs(value));
-        pen.fillStyle = value > 0 ? BLUES[1] : ORANGE;
+        pen.fillStyle = value > 0 ? BLUE : ORANGE;
         pen.fillRect(p * wide + 0.5, k * tall + 0.5, wide - 1, tall - 1);
       }
     });
