@@ -1,4 +1,4 @@
-"""The weights of stored runs, packed for the figures that live in a page without a kernel: python .ci/live.py draws their picture."""
+"""The weights of stored runs, packed for figures that live in a page without a kernel; python .ci/live.py draws their picture."""
 
 import base64
 import json
