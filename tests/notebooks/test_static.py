@@ -90,6 +90,22 @@ def test_in_step_with_the_address():
     assert not stale, f"run `make sync`; out of date: {', '.join(stale)}"
 
 
+@chapter
+def test_questions_answer_back(path):
+    """Three to five a chapter; of the options of each exactly one is right, and each has an answer of its own."""
+    if not is_chapter(path.stem):
+        return
+    asked = [cell.source for cell in read(path).cells if 'class="s5lib-ask"' in cell.source]
+    assert 3 <= len(asked) <= 5
+    for number, question in enumerate(asked):
+        name = f"{int(path.stem[:2])}-{'abcde'[number]}"
+        assert question.startswith(f'<div class="s5lib-ask">\n\n**Question {name}.** ') and question.endswith("</div>")
+        options = re.findall(r"<details( class=\"right\")?><summary>(.+)</summary>\n\n(.+)\n\n</details>", question)
+        assert len(options) == question.count("<details") >= 3 and sum(bool(right) for right, *_ in options) == 1
+        assert len({option for _, option, _ in options}) == len({answer for *_, answer in options}) == len(options)
+        assert all(answer.startswith(("Yes", "No")) for right, _, answer in options if right)
+
+
 @pytest.mark.parametrize("url", ["", "https://github.com/someone/somewhere"])
 def test_setup_cell_is_short_and_valid(url):
     from .chapters import setup_cell
