@@ -5,10 +5,13 @@ import json
 import pathlib
 import shutil
 
+import nbformat
 import numpy as np
 from chapters import ROOT
 
-AGENTS = {"s5": "projected-cartpole-s5", "none": "projected-cartpole-none"}
+AGENTS = {"s5": "projected-cartpole-s5", "none": "projected-cartpole-none"}  # on the landing page
+PLAYER = {"suits": "repeat-previous-easy-s5"}  # in chapter 6
+FRAGMENTS = ROOT / ".ci/fragments"
 DYNAMICS = ("Lambda_re", "Lambda_im", "log_step")  # half precision would turn a fast state by a wrong angle
 
 
@@ -26,10 +29,27 @@ def packed(name: str) -> dict:
     return {"layout": layout, "data": base64.b64encode(data).decode()}
 
 
+def signal() -> list[float]:
+    """Chapter 1's signal, from the cell that makes it."""
+    cells = nbformat.read(ROOT / "book/01-hippo.ipynb", as_version=4).cells
+    names: dict = {"np": np}
+    exec(next(cell.source for cell in cells if cell.id == "hippo-04"), names)
+    return [round(float(value), 4) for value in names["signal"]]
+
+
 def write(folder: pathlib.Path) -> None:
-    """Write weights.js, which comes after agent.js in a page."""
-    weights = {label: packed(name) for label, name in AGENTS.items()}
-    (folder / "weights.js").write_text(f"s5live.weights = {json.dumps(weights, separators=(',', ':'))};\n")
+    """Write what the figures' scripts read: weights, which come after agent.js, and a signal, which comes after hippo.js."""
+    for file, agents in {"weights": AGENTS, "suits-weights": PLAYER}.items():
+        weights = {label: packed(name) for label, name in agents.items()}
+        text = f"Object.assign(s5live.weights, {json.dumps(weights, separators=(',', ':'))});\n"
+        (folder / f"{file}.js").write_text(text)
+    begin = 'document.querySelectorAll("figure.s5lib-hippo").forEach(s5hippo.start);'
+    (folder / "hippo-signal.js").write_text(f"s5hippo.signal = {json.dumps(signal())};\n{begin}\n")
+
+
+def figure(name: str, still: str) -> str:
+    """The live figure of this name, and what stands in for it without JavaScript."""
+    return (FRAGMENTS / f"{name}.html").read_text() + f"<noscript>{still}</noscript>"
 
 
 def picture() -> None:

@@ -8,11 +8,12 @@ import re
 import subprocess
 import sys
 
+import live
 import nbformat
 
 COLUMNS = 88  # of code that fit beside the sidebars
 MAGIC = re.compile(r"^\s*[!%]", re.M)
-FIGURE = re.compile(r"class=\"s5lib-(?:figure|explore)")
+FIGURE = re.compile(r"class=\"s5lib-")
 
 
 def is_hidden(cell) -> bool:
@@ -38,6 +39,8 @@ def defined(source: str) -> list[str]:
 def label(cell) -> str:
     """What a folded cell's bar says."""
     kind, names = shows(cell), defined(cell.source)
+    if "live" in cell.metadata:
+        return "the code that draws this in a notebook"
     if kind in ("figure", "table"):
         return f"the code of this {kind}"
     if kind == "" and names:
@@ -124,6 +127,14 @@ def narrow(line: str) -> list[str]:
     return [line]
 
 
+def enliven(cell) -> None:
+    """Put a figure that lives in the page in the place of a cell's output, where its metadata names one."""
+    if name := cell.metadata.get("live"):
+        still = "".join(cell.outputs[-1].get("data", {}).get("text/html", "")) if cell.outputs else ""
+        cell.outputs = [nbformat.v4.new_output("display_data", {"text/html": live.figure(name, still)})]
+        cell.metadata["tags"] = [*cell.metadata.get("tags", []), "hide-input"]
+
+
 def wrapped(sources: list[str]) -> list[str]:
     """Code with lines that fit the page."""
     mark = "\n# ---- next cell\n"
@@ -135,6 +146,8 @@ def wrapped(sources: list[str]) -> list[str]:
 
 def as_page(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """The notebook, rearranged for its page."""
+    for cell in notebook.cells:
+        enliven(cell)
     cells = merged(opened(notebook.cells))
     for cell in cells:
         if is_hidden(cell):

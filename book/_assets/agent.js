@@ -184,6 +184,6 @@ const s5live = (() => {
     }
   }
 
-  return { Agent, World, normal, unpack };
+  return { Agent, World, normal, unpack, weights: {} };
 })();
 if (typeof module !== "undefined") module.exports = s5live;

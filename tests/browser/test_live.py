@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from s5lib import experiments, ppo, records
+from s5lib import experiments, legs_online, legs_reconstruct, ppo, records
 from s5lib.envs import inner
 from s5lib.envs.popgym.cartpole import State
 from s5lib.envs.projection import ProjectedState
@@ -36,15 +36,19 @@ REPLAY = """({packed, obs, actions, physics, time, matrices}) => {
 }"""
 
 
+def half(params):
+    """Weights as the page has them."""
+    return jax.tree_util.tree_map_with_path(
+        lambda path, leaf: leaf if path[-1].key in live.DYNAMICS else leaf.astype(np.float16).astype(np.float32), params
+    )
+
+
 @pytest.fixture(scope="module", params=["s5", "none"])
 def recorded(request):
     """A thousand steps of the library's agent, with the page's weights: what it saw, meant and did, and where the pole was."""
     name = live.AGENTS[request.param]
     agent, packed = ppo.make(experiments.get(name, "cpu").config), live.packed(name)
-    params = jax.tree_util.tree_map_with_path(
-        lambda path, leaf: leaf if path[-1].key in live.DYNAMICS else leaf.astype(np.float16).astype(np.float32),
-        records.load(name),
-    )
+    params = half(records.load(name))
     episode = played(agent, params, seed=3)
     obs = episode.obs[:STEPS, None]
     resets = np.zeros(obs.shape[:2], bool)
@@ -71,6 +75,75 @@ def test_a_thousand_steps_in_the_page_are_those_of_the_library(browser, recorded
     assert len(means) == STEPS and np.std(means) > 0.1 and (moments[:, 4] == 0).sum() > 4  # trials
     np.testing.assert_allclose(here, means, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(after, moments[1:], rtol=1e-4, atol=1e-4)
+
+
+def test_the_player_of_cards_in_the_page_is_that_of_the_library(browser):
+    """A whole deck: what is seen of it, and what the agent would answer."""
+    (name,) = live.PLAYER.values()
+    agent, packed = ppo.make(experiments.get(name, "cpu").config), live.packed(name)
+    params = half(records.load(name))
+    episode = played(agent, params, seed=1)
+    obs, resets = episode.obs[:, None], np.zeros((len(episode.obs), 1), bool)
+    resets[0] = True
+    _, policy, _ = jax.jit(agent.network.apply)(params, agent.network.initial_carry(1), obs, resets)
+    page = browser.new_page()
+    page.add_script_tag(path=ROOT / "book/_assets/agent.js")
+    page.evaluate("packed => { window.agent = new s5live.Agent(packed); }", packed)
+    here = page.evaluate("obs => obs.map(row => Array.from(agent.act(row)))", np.asarray(obs[:, 0]).tolist())
+    page.close()
+    theirs = np.asarray(policy.logits[:, 0])
+    here = np.array(here) - np.log(np.exp(here).sum(1, keepdims=True))
+    theirs = theirs - np.log(np.exp(theirs).sum(1, keepdims=True))
+    assert len(here) == 51
+    np.testing.assert_allclose(here, theirs, rtol=1e-4, atol=2e-4)
+
+
+def test_the_curve_in_the_page_is_that_of_the_library(browser, tmp_path):
+    """At whole steps the memory of hippo.js is legs_online, and its curve legs_reconstruct."""
+    live.write(tmp_path)
+    page = browser.new_page()
+    page.add_script_tag(path=ROOT / "book/_assets/hippo.js")
+    page.add_script_tag(path=tmp_path / "hippo-signal.js")
+    signal = np.array(page.evaluate("s5hippo.signal"))
+    for t, N in ((1, 4), (57, 8), (400, 32)):
+        x, curve = page.evaluate(
+            "([t, N]) => { const x = s5hippo.remember(s5hippo.signal, t, N);"
+            " return [Array.from(x), [0.1, 0.5, 0.9].map(z => s5hippo.recall(x, z))]; }",
+            [t, N],
+        )
+        np.testing.assert_allclose(x, legs_online(signal, N)[t - 1], atol=1e-8)
+        np.testing.assert_allclose(curve, legs_reconstruct(np.array(x), np.array([0.1, 0.5, 0.9])), atol=1e-8)
+    page.close()
+
+
+def test_the_present_is_dragged(page):
+    page.goto(page.url.replace("intro", "01-hippo"), wait_until="load")
+    figure = page.locator("figure.s5lib-hippo")
+    canvas, said = figure.locator("canvas"), figure.locator("[data-shows=said]")
+    canvas.scroll_into_view_if_needed()
+    box, before = canvas.bounding_box(), said.inner_text()
+    page.mouse.click(box["x"] + box["width"] / 4, box["y"] + 40)
+    assert said.inner_text() != before and figure.locator("output").first.inner_text() in ("99", "100", "101")
+    figure.locator("input[name=numbers]").focus()
+    page.keyboard.press("ArrowRight")
+    assert said.inner_text().startswith("9 numbers")
+
+
+def test_a_game_of_cards_beside_the_agent(page):
+    page.goto(page.url.replace("intro", "06-popgym"), wait_until="load")
+    figure = page.locator("figure.s5lib-suits")
+    seen = "document.querySelector('figure.s5lib-suits').s5live"
+    cards = page.evaluate(f"{seen}.cards()")
+    for t in range(51):
+        right = cards[max(0, t - 3)]
+        figure.locator(f"[data-suit='{right}']").click()
+    assert figure.locator("[data-shows=score]").inner_text().startswith("Right of 48: you 48, S5 ")
+    assert figure.locator("[data-suit='0']").is_disabled()
+    figure.locator("[data-do=deal]").click()
+    figure.locator("[data-suit='0']").click()
+    assert page.evaluate(f"{seen}.agent.memory.states.some(x => x.some(y => y))")
+    figure.locator("[data-do=forget]").click()
+    assert not page.evaluate(f"{seen}.agent.memory.states.some(x => x.some(y => y))")
 
 
 @pytest.fixture
@@ -157,5 +230,5 @@ def test_a_picture_stands_in_on_paper(page):
 def test_the_weights_are_small(tmp_path):
     live.write(tmp_path)
     text = (tmp_path / "weights.js").read_text()
-    weights = json.loads(text.removeprefix("s5live.weights = ").removesuffix(";\n"))
+    weights = json.loads(text.removeprefix("Object.assign(s5live.weights, ").removesuffix(");\n"))
     assert set(weights) == set(live.AGENTS) and sum(len(each["data"]) for each in weights.values()) * 3 / 4 < 400_000
