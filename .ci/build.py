@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 
+import every_run
 import live
 import nbformat
 import yaml
@@ -60,6 +61,8 @@ def stage(budget: str) -> list[str]:
     page = STAGE / "book/intro.md"
     if not missing:
         page.write_text(CHAPTERS.sub(lambda found: cards(found[1], STAGE / "book"), page.read_text()))
+    page = STAGE / "book/results.md"
+    page.write_text(page.read_text().replace("<!-- every run -->", every_run.write(STAGE / "book/_assets")))
     page = STAGE / "book/api.md"
     page.write_text(with_reference(page.read_text()))
     return missing

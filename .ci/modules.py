@@ -1,13 +1,14 @@
 """The library's modules in the docs: README's table, which `make sync` writes, and the reference page, which the build writes."""
 
 import ast
+import html
 import re
 
 from chapters import ROOT
 
 PACKAGE = ROOT / "s5lib"
 README = re.compile(r"<!-- modules -->.*?<!-- /modules -->", re.DOTALL)
-API = "<!-- reference -->"
+API, INDEX = "<!-- reference -->", "<!-- index -->"
 
 
 def listed() -> dict[str, tuple[str, str, list[str]]]:
@@ -61,9 +62,39 @@ def reference() -> str:
     return "\n" + "\n".join(sections)
 
 
+def public(dotted: str) -> list[tuple[str, str]]:
+    """The names in a module's ``__all__`` that it defines, each with the first line of its docstring."""
+    path = PACKAGE.joinpath(*dotted.split("."))
+    tree = ast.parse((path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text())
+    said = {
+        node.name: (ast.get_docstring(node) or "").split("\n")[0]
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef | ast.ClassDef)
+    }
+    names: list[str] = []
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "__all__":
+            names = ast.literal_eval(node.value)
+    return [(name, said[name]) for name in names if name in said]
+
+
+def index() -> str:
+    """A table of every public function and class: what it does in a line, and the chapter that explains it."""
+    rows = []
+    for name, (chapters, _, _) in listed().items():
+        for dotted in [name, *(parts(name) if (PACKAGE / name).is_dir() else [])]:
+            for called, words in public(dotted):
+                link = f'<a href="#s5lib.{dotted}.{called}"><code>{dotted}.{called}</code></a>'
+                words = html.escape(words.replace("``", ""))
+                rows.append(f"<tr><td>{link}</td><td>{words}</td><td>{chapters}</td></tr>")
+    head = "".join(f"<th>{label}</th>" for label in ("name", "what it does", "chapter"))
+    body = "\n".join(rows)
+    return f'<table class="s5lib-table">\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>'
+
+
 def with_reference(page: str) -> str:
-    """The reference page's text with every module in its place."""
-    return page.replace(API, reference())
+    """The reference page's text with the index and every module in their places."""
+    return page.replace(INDEX, index()).replace(API, reference())
 
 
 def documented() -> dict:
