@@ -16,7 +16,7 @@ import every_run
 import live
 import nbformat
 import yaml
-from cards import cards
+from cards import cards, gallery
 from chapters import ROOT, notebooks, repository_url
 from modules import with_reference
 from pages import as_page
@@ -50,7 +50,11 @@ def stage(budget: str) -> list[str]:
     for path in notebooks():
         executed = ROOT / "_build/executed" / budget / path.name
         if executed.exists():
-            nbformat.write(as_page(nbformat.read(executed, as_version=4)), STAGE / "book" / path.name)
+            notebook = as_page(nbformat.read(executed, as_version=4))
+            if path.stem == "environments":
+                thumbnails = gallery(notebook, STAGE / "book/_assets/gallery")
+                notebook.cells.insert(1, nbformat.v4.new_markdown_cell(thumbnails))
+            nbformat.write(notebook, STAGE / "book" / path.name)
             if code(executed)[: len(code(path))] != code(path):
                 print(f"{path.stem}: the page shows a run of older code; `make book` runs it anew")
         else:

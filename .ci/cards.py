@@ -51,3 +51,26 @@ def cards(table: str, book: pathlib.Path) -> str:
             "",
         ]
     return "\n".join([*lines, "::::", "", "To come: " + "; ".join(planned) if planned else ""])
+
+
+def gallery(notebook: nbformat.NotebookNode, folder: pathlib.Path) -> str:
+    """Thumbnails that lead to a page's figures: the first picture under each heading of the third level, written to a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    links, name = [], None
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            heads = re.findall(r"^### (.+)$", cell.source, re.M)
+            name = heads[-1] if heads else name
+            continue
+        for output in cell.get("outputs", []):
+            found = IMAGE.search("".join(output.get("data", {}).get("text/html", "")))
+            if found and name:
+                slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+                kind = found[1].removesuffix("+xml")
+                (folder / f"{slug}.{kind}").write_bytes(base64.b64decode(found[2]))
+                picture = (
+                    f'<img src="../_static/{folder.name}/{slug}.{kind}" alt="{name}: one step, drawn." loading="lazy">'
+                )
+                links.append(f'<a href="#{slug}">{picture}<span>{name}</span></a>')
+                name = None
+    return '<div class="s5lib-gallery">\n' + "\n".join(links) + "\n</div>"

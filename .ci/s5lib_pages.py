@@ -45,7 +45,14 @@ def without_thebe(app, config) -> None:
     app.registry.css_files[:] = [file for file in app.registry.css_files if "thebe" not in file[0]]
 
 
+def mend(app, pagename, templatename, context, doctree) -> None:
+    """Take away a list's role where what is in it has none of its own: a screen reader would look for its items in vain."""
+    if body := context.get("body"):
+        context["body"] = body.replace('<div role="list" class="citation-list">', '<div class="citation-list">')
+
+
 def setup(app) -> dict:
+    app.connect("html-page-context", mend)
     app.connect("autodoc-process-docstring", process, priority=400)
     app.connect("autodoc-skip-member", skip)
     app.connect("autodoc-process-signature", sign)

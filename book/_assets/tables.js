@@ -1,5 +1,9 @@
-// Long tables: a field that filters their rows, and heads that sort by a column. Without this script they are plain tables.
+// Tables that scroll sideways can be reached by keyboard. Long ones have a field that filters their rows, and heads that sort by a
+// column. Without this script they are plain tables.
 "use strict";
+document.querySelectorAll(".bd-article table, .bd-article div.math").forEach((box) => {
+  if (box.scrollWidth > box.clientWidth + 1) box.tabIndex = 0;
+});
 document.querySelectorAll("table.s5lib-table").forEach((table) => {
   const body = table.tBodies[0], rows = [...body.rows], heads = [...table.tHead.rows[0].cells];
   const bar = document.createElement("p"), count = document.createElement("span");
