@@ -1,6 +1,6 @@
 # Everything heavy is a small Python script in .ci/. BUDGET=smoke|cpu|gpu|paper sizes the runs; PYTHON=... chooses the interpreter.
 .DEFAULT_GOAL := help
-.PHONY: help setup book html lab test quick lint results bench latest sync clean
+.PHONY: help setup book html pdf lab test quick lint results bench latest sync clean
 VENV := .venv
 PY := $(VENV)/bin/python
 BUDGET ?= cpu
@@ -27,6 +27,9 @@ book: setup ## execute the chapters that changed, build the pages, say which to 
 
 html: setup ## build the pages from the executions that are there (half a minute)
 	@$(PY) .ci/build.py --budget $(BUDGET)
+
+pdf: setup ## the built pages as one PDF, printed by Chromium (a minute or two)
+	@$(PY) .ci/pdf.py
 
 lab: setup ## open the chapters in JupyterLab
 	@$(PY) -m jupyter lab --notebook-dir=book

@@ -108,6 +108,7 @@ def main() -> int:
         return failed or 1
     shutil.rmtree(HTML, ignore_errors=True)
     shutil.move(built, HTML)
+    shutil.move(HTML / "_static/404.html", HTML / "404.html")
     for path in notebooks():  # what a reader downloads has every cell where it runs
         shutil.copy(ROOT / "_build/executed" / options.budget / path.name, HTML / "_sources/book" / path.name)
     print(f"Built in {time.time() - begun:.0f} s. Open {HTML / 'index.html'}")

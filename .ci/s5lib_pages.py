@@ -1,5 +1,6 @@
 """Sphinx extension: docstrings as our pages need them, and no scripts that would ask another machine for anything."""
 
+import html
 import inspect
 import re
 
@@ -46,9 +47,24 @@ def without_thebe(app, config) -> None:
 
 
 def mend(app, pagename, templatename, context, doctree) -> None:
-    """Take away a list's role where what is in it has none of its own: a screen reader would look for its items in vain."""
+    """Say in a page's head what it is about; take away a list's role where what is in it has none of its own."""
     if body := context.get("body"):
         context["body"] = body.replace('<div role="list" class="citation-list">', '<div class="citation-list">')
+    if doctree is None:
+        return
+
+    def first(tag: str) -> str:
+        words = next((node.astext() for node in doctree.findall(lambda node: node.tagname == tag)), "")
+        return html.escape(" ".join(words.split())[:200], quote=True)
+
+    words = first("paragraph")
+    facts = {"og:title": first("title"), "og:description": words, "og:type": "article"}
+    if base := app.config.html_baseurl:
+        facts["og:image"] = f"{base.rstrip('/')}/_static/live.png"
+    tags = [f'<meta property="{key}" content="{value}">' for key, value in facts.items()]
+    context["metatags"] = "\n".join(
+        [context.get("metatags", ""), f'<meta name="description" content="{words}">', *tags]
+    )
 
 
 def setup(app) -> dict:

@@ -173,3 +173,17 @@ def test_every_image_has_alt_text(path):
         alt = (image.get("alt") or "").strip()
         assert len(alt) >= 15, f"image without alt text: {str(image)[:120]}"
         assert not HASH.search(alt), f"a file's name as alt text: {alt!r}"
+
+
+@pytest.mark.parametrize("path", PAGES[1:])
+def test_the_head_says_what_a_page_is_about(path):
+    """A description and a title for whoever shares its address, in plain words; and an icon."""
+    head = soup(path).head
+    for kind, name in (("name", "description"), ("property", "og:title"), ("property", "og:description")):
+        (tag,) = head.find_all("meta", {kind: name})
+        assert len(tag["content"]) >= 7 and not re.search(r"[<>]|\\n", tag["content"])
+    assert (HTML / path).parent.joinpath(head.find("link", rel="icon")["href"]).resolve().exists()
+
+
+def test_there_is_a_page_for_what_is_not_there():
+    assert "The book begins here" in (HTML / "404.html").read_text()
