@@ -19,6 +19,8 @@ def process(app, what, name, obj, options, lines: list[str]) -> None:
             written += ["", f"**{start[1]}.** {start[2]}"]
         elif closing and line.startswith(" ") and line.strip():
             written[-1] += " " + line.strip()
+        elif line.lstrip().startswith((">>> ", "... ")):
+            written.append(line)
         else:
             closing = False
             parts = line.split("``")  # every second part stands in a literal
