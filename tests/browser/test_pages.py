@@ -41,11 +41,16 @@ class Visit:
             "console", lambda message: message.type == "error" and self.complaints.append(f"console: {message.text}")
         )
         self.page.on("pageerror", lambda error: self.complaints.append(f"exception: {error}"))
-        self.page.on("requestfailed", lambda request: self.complaints.append(f"failed: {request.url}"))
+        self.page.on("requestfailed", self.failed)
         self.page.on(
             "response", lambda answer: answer.status >= 400 and self.complaints.append(f"{answer.status}: {answer.url}")
         )
         self.context.route("**/*", self.route)
+
+    def failed(self, request) -> None:
+        """A page that is left while its icon loads aborts it; that is no fault of the page."""
+        if request.failure != "net::ERR_ABORTED" or not request.url.endswith("favicon.svg"):
+            self.complaints.append(f"failed: {request.url} ({request.failure})")
 
     def route(self, route) -> None:
         url = route.request.url
