@@ -73,8 +73,9 @@ def public(dotted: str) -> list[tuple[str, str]]:
     }
     names: list[str] = []
     for node in tree.body:
-        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "__all__":
-            names = ast.literal_eval(node.value)
+        target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+        if getattr(target, "id", "") == "__all__":
+            names += ast.literal_eval(node.value)
     return [(name, said[name]) for name in names if name in said]
 
 

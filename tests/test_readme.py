@@ -1,6 +1,7 @@
 """README and the book's opening pages say what is true: their code runs, their map and their numbers agree with the files."""
 
 import contextlib
+import importlib
 import io
 import pathlib
 import re
@@ -95,6 +96,24 @@ def test_readme_and_the_reference_page_show_every_public_module():
     public = {name for name in public if not name.split(".")[-1].startswith("_")}
     page = modules.with_reference((ROOT / "book/api.md").read_text())
     assert set(re.findall(r"automodule:: s5lib\.([\w.]+)", page)) == public
+
+
+def test_the_index_of_the_reference_page_has_every_public_function_and_class():
+    page = modules.with_reference((ROOT / "book/api.md").read_text())
+    rows = re.findall(r'<a href="#s5lib\.([\w.]+)"><code>([\w.]+)</code></a></td><td>(.*?)</td>', page)
+    assert all(target == name and len(words) > 10 for target, name, words in rows)
+    listed = {name for _, name, _ in rows}
+    assert len(listed) == len(rows) > 300
+    for dotted in re.findall(r"automodule:: s5lib\.([\w.]+)", page):
+        module = importlib.import_module(f"s5lib.{dotted}")
+        for name in module.__all__:
+            thing = getattr(module, name)
+            if (
+                callable(thing)
+                and getattr(thing, "__module__", "") == module.__name__
+                and hasattr(thing, "__qualname__")
+            ):
+                assert thing.__module__ != module.__name__ or f"{dotted}.{name}" in listed
 
 
 @pytest.mark.parametrize("page", PAGES)
