@@ -1,7 +1,7 @@
-// Tables that scroll sideways can be reached by keyboard. Long ones have a field that filters their rows, and heads that sort by a
+// Tables and figures that scroll sideways can be reached by keyboard. Long ones have a field that filters their rows, and heads that sort by a
 // column. Without this script they are plain tables.
 "use strict";
-document.querySelectorAll(".bd-article table, .bd-article div.math").forEach((box) => {
+document.querySelectorAll(".bd-article :is(table, div.math, figure.s5lib-figure, figure.s5lib-explore)").forEach((box) => {
   if (box.scrollWidth > box.clientWidth + 1) box.tabIndex = 0;
 });
 document.querySelectorAll("table.s5lib-table").forEach((table) => {
