@@ -3,6 +3,7 @@
 import base64
 import pathlib
 import re
+from collections.abc import Iterator
 
 import nbformat
 
@@ -14,13 +15,11 @@ TIME = re.compile(r"\*\*Time:?\*\* about (an hour|\d+ minutes)")
 IMAGE = re.compile(r'<img[^>]*?src="data:image/(png|webp|svg\+xml);base64,([^"]+)"[^>]*?alt="([^"]*)"')
 
 
-def opening(notebook: nbformat.NotebookNode) -> tuple[str, bytes, str]:
-    """The first picture of an executed chapter: its kind, its bytes and what it shows in words."""
-    for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            if found := IMAGE.search("".join(output.get("data", {}).get("text/html", ""))):
-                return found[1].removesuffix("+xml"), base64.b64decode(found[2]), found[3]
-    raise ValueError("an executed chapter without a picture")
+def pictures(cell: nbformat.NotebookNode) -> Iterator[tuple[str, bytes, str]]:
+    """The first picture of each output of a cell: its kind, its bytes and what it shows in words."""
+    for output in cell.get("outputs", []):
+        if found := IMAGE.search("".join(output.get("data", {}).get("text/html", ""))):
+            yield found[1].removesuffix("+xml"), base64.b64decode(found[2]), found[3]
 
 
 def reading_time(notebook: nbformat.NotebookNode) -> str:
@@ -37,7 +36,7 @@ def cards(table: str, book: pathlib.Path) -> str:
             planned.append(f"{number}. *{row['planned']}*: {question}")
             continue
         notebook = nbformat.read(book / f"{row['page']}.ipynb", as_version=4)
-        kind, data, alt = opening(notebook)
+        kind, data, alt = next(found for cell in notebook.cells for found in pictures(cell))
         (book / "cards").mkdir(exist_ok=True)
         (book / f"cards/{row['page']}.{kind}").write_bytes(data)
         lines += [
@@ -62,15 +61,12 @@ def gallery(notebook: nbformat.NotebookNode, folder: pathlib.Path) -> str:
             heads = re.findall(r"^### (.+)$", cell.source, re.M)
             name = heads[-1] if heads else name
             continue
-        for output in cell.get("outputs", []):
-            found = IMAGE.search("".join(output.get("data", {}).get("text/html", "")))
-            if found and name:
-                slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-                kind = found[1].removesuffix("+xml")
-                (folder / f"{slug}.{kind}").write_bytes(base64.b64decode(found[2]))
-                picture = (
-                    f'<img src="../_static/{folder.name}/{slug}.{kind}" alt="{name}: one step, drawn." loading="lazy">'
-                )
-                links.append(f'<a href="#{slug}">{picture}<span>{name}</span></a>')
-                name = None
+        for kind, data, _ in pictures(cell) if name else ():
+            slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+            (folder / f"{slug}.{kind}").write_bytes(data)
+            source, alt = f"../_static/{folder.name}/{slug}.{kind}", f"{name}: one step, drawn."
+            image = f'<img src="{source}" alt="{alt}" loading="lazy">'
+            links.append(f'<a href="#{slug}">{image}<span>{name}</span></a>')
+            name = None
+            break
     return '<div class="s5lib-gallery">\n' + "\n".join(links) + "\n</div>"

@@ -1,12 +1,13 @@
 """The results page's table of every stored run with its curve, and a CSV of every seed, written when the pages are built."""
 
 import csv
-import html
 import pathlib
 
 import numpy as np
+from modules import long_table
+from results import measured, minutes, scores_of
 
-from s5lib import experiments, records
+from s5lib import records
 
 POINTS = 40  # of a drawn curve
 HEAD = ("experiment", "seeds", "million steps", "score", "lowest", "highest", "processor minutes", "curve")
@@ -23,17 +24,6 @@ COLUMNS = (
     "jax",
     "commit",
 )
-
-
-def measured(name: str) -> str:
-    """The metric that an experiment is judged by."""
-    experiment = experiments.get(name, "cpu")
-    return experiments.family_of(name).metric(experiment.config)
-
-
-def final(run: records.Result, metric: str) -> float:
-    """The score of a run after training."""
-    return float(run.trials[:16].mean()) if metric == "trial_return" else float(run.final[metric])
 
 
 def curve(runs: list[records.Result], metric: str) -> str:
@@ -58,8 +48,7 @@ def curve(runs: list[records.Result], metric: str) -> str:
 
 def row(name: str) -> tuple[list[str], list[list]]:
     """An experiment's cells, and a line of the CSV for each of its seeds."""
-    runs, metric = records.stored(name), measured(name)
-    scores = [final(run, metric) for run in runs]
+    runs, metric, scores = records.stored(name), measured(name), scores_of(name)
     steps = [float(run.metrics["steps"][-1]) if "steps" in run.metrics else float("nan") for run in runs]
     seconds = [float(run.metrics["cpu_time"][-1]) for run in runs]
     lines = []
@@ -83,7 +72,7 @@ def row(name: str) -> tuple[list[str], list[list]]:
         str(len(runs)),
         taken,
         *numbers,
-        f"{np.mean(seconds) / 60:.2g}",
+        f"{minutes(runs):.2g}",
         curve(runs, metric),
     ]
     return cells, lines
@@ -94,6 +83,4 @@ def write(folder: pathlib.Path) -> str:
     rows = [row(name) for name in records.stored_names()]
     with (folder / "runs.csv").open("w", newline="") as file:
         csv.writer(file).writerows([COLUMNS, *(line for _, lines in rows for line in lines)])
-    head = "".join(f"<th>{html.escape(label)}</th>" for label in HEAD)
-    body = "\n".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>" for cells, _ in rows)
-    return f'<table class="s5lib-table">\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>'
+    return long_table(HEAD, [cells for cells, _ in rows])

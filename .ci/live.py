@@ -3,11 +3,11 @@
 import base64
 import json
 import pathlib
-import shutil
 
 import nbformat
 import numpy as np
 from chapters import ROOT
+from chromium import chromium
 
 AGENTS = {"s5": "projected-cartpole-s5", "none": "projected-cartpole-none"}  # on the landing page
 PLAYER = {"suits": "repeat-previous-easy-s5"}  # in chapter 6
@@ -54,12 +54,8 @@ def figure(name: str, still: str) -> str:
 
 def picture() -> None:
     """Write book/_assets/live.png, which stands in for the figure on paper and without JavaScript, from the built page."""
-    from playwright.sync_api import sync_playwright
-
-    browser = shutil.which("chromium") or shutil.which("google-chrome")
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
-        page = chromium.new_page(viewport={"width": 1100, "height": 1000})
+    with chromium() as browser:
+        page = browser.new_page(viewport={"width": 1100, "height": 1000})
         page.goto((ROOT / "_build/html/book/intro.html").as_uri())
         figure = page.locator("figure.s5lib-live")
         figure.locator("[data-do=speed]").click()
@@ -71,7 +67,6 @@ def picture() -> None:
             "Math.abs(document.querySelector('figure.s5lib-live').s5live[0].world.physics[2]) < 0.02"
         )
         figure.locator(".players").screenshot(path=ROOT / "book/_assets/live.png")
-        chromium.close()
 
 
 if __name__ == "__main__":

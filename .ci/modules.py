@@ -3,6 +3,7 @@
 import ast
 import html
 import re
+from collections.abc import Sequence
 
 from chapters import ROOT
 
@@ -79,6 +80,16 @@ def public(dotted: str) -> list[tuple[str, str]]:
     return [(name, said[name]) for name in names if name in said]
 
 
+def long_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table that book/_assets/tables.js lets a reader filter and sort; cells are HTML."""
+
+    def line(tag: str, cells: Sequence[str]) -> str:
+        return "<tr>" + "".join(f"<{tag}>{cell}</{tag}>" for cell in cells) + "</tr>"
+
+    body = "\n".join(line("td", cells) for cells in rows)
+    return f'<table class="s5lib-table">\n<thead>{line("th", head)}</thead>\n<tbody>\n{body}\n</tbody>\n</table>'
+
+
 def index() -> str:
     """A table of every public function and class: what it does in a line, and the chapter that explains it."""
     rows = []
@@ -87,10 +98,8 @@ def index() -> str:
             for called, words in public(dotted):
                 link = f'<a href="#s5lib.{dotted}.{called}"><code>{dotted}.{called}</code></a>'
                 words = html.escape(words.replace("``", ""))
-                rows.append(f"<tr><td>{link}</td><td>{words}</td><td>{chapters}</td></tr>")
-    head = "".join(f"<th>{label}</th>" for label in ("name", "what it does", "chapter"))
-    body = "\n".join(rows)
-    return f'<table class="s5lib-table">\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>'
+                rows.append([link, words, chapters])
+    return long_table(("name", "what it does", "chapter"), rows)
 
 
 def with_reference(page: str) -> str:

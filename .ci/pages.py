@@ -48,9 +48,9 @@ def label(cell) -> str:
     return "the code of these lines" if kind else "code"
 
 
-def fold(cell, words: str) -> None:
-    """Hide a cell's code behind a bar that says what it holds."""
-    cell.metadata["tags"] = sorted({*cell.metadata.get("tags", []), "hide-input"})
+def fold(cell, words: str, tag: str = "hide-input") -> None:
+    """Hide a cell's code behind a bar that says what it holds; with "hide-cell", what it put out too."""
+    cell.metadata["tags"] = [tag]
     cell.metadata["mystnb"] = {"code_prompt_show": f"Show {words}", "code_prompt_hide": f"Hide {words}"}
 
 
@@ -80,9 +80,7 @@ def opened(cells: list) -> list:
     )
     bar.source = "\n\n".join(cell.source for cell in cells[first : figure + 1])
     bar.outputs = [output for cell in cells[first:figure] for output in cell.get("outputs", [])]
-    fold(bar, "the set-up, the imports and the code of this figure")
-    bar.metadata["tags"] = ["hide-cell"]
-    bar.metadata["mystnb"] = {"code_prompt_show": "Show the set-up, the imports and the code of this figure"}
+    fold(bar, "the set-up, the imports and the code of this figure", "hide-cell")
     return [*cells[:first], picture, bar, *cells[figure + 1 :]]
 
 

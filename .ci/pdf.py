@@ -1,10 +1,9 @@
 """Print the built book: python .ci/pdf.py writes _build/structured-state-space-rl.pdf from _build/html, with Chromium."""
 
-import shutil
 import sys
 
 from chapters import ROOT, toc_files
-from playwright.sync_api import sync_playwright
+from chromium import chromium
 from pypdf import PdfWriter
 
 HTML, TARGET = ROOT / "_build/html", ROOT / "_build/structured-state-space-rl.pdf"
@@ -18,16 +17,9 @@ def main() -> int:
     if missing := [page.name for page in pages if not page.exists()]:
         print(f"not built yet: {', '.join(missing)}. Run `make book`.")
         return 1
-    browser = next(
-        (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
-    )
-    if browser is None:
-        print("no chromium found: sudo apt-get install chromium")
-        return 1
     book = PdfWriter()
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox", "--disable-gpu"])
-        page = chromium.new_page(viewport={"width": 900, "height": 1200}, color_scheme="light")
+    with chromium() as browser:
+        page = browser.new_page(viewport={"width": 900, "height": 1200}, color_scheme="light")
         for path in pages:
             page.goto(path.as_uri(), wait_until="load")
             page.evaluate(READY)
@@ -38,7 +30,6 @@ def main() -> int:
             book.append(part, outline_item=page.locator("h1").first.inner_text().rstrip("#").strip())
             part.unlink()
             print(f"  {path.stem}", flush=True)
-        chromium.close()
     book.add_metadata({"/Title": "Structured State Space RL"})
     book.write(TARGET)
     print(f"{TARGET}: {len(book.pages)} pages")

@@ -121,15 +121,15 @@ const s5live = (() => {
   }
 
   // -------------------------------------------------------------------------------------------------- world
-  function normal(random) {
-    return Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
+  function normal() {
+    return Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(2 * Math.PI * Math.random());
   }
 
   /** Columns of length 1 at right angles, uniformly random: rows x columns, as a list of columns. */
-  function orthogonal(rows, columns, random) {
+  function orthogonal(rows, columns) {
     const found = [];
     while (found.length < columns) {
-      let v = Array.from({ length: rows }, () => normal(random));
+      let v = Array.from({ length: rows }, normal);
       for (const w of found) {
         const along = v.reduce((sum, value, i) => sum + value * w[i], 0);
         v = v.map((value, i) => value - along * w[i]);
@@ -145,20 +145,19 @@ const s5live = (() => {
 
   /** CartPole behind two random matrices: shows GAIN M_o [x, theta] in 4 numbers, and pushes to the side that argmax(M_a a) says. */
   class World {
-    constructor(random = Math.random) {
-      this.random = random;
+    constructor() {
       this.renew();
       this.begin();
       this.obs = [...this.seen(), 0, 0, 0, 0, 1];
     }
     renew() {
-      const columns = orthogonal(4, 2, this.random).map((c) => c.map((value) => value * GAIN * Math.SQRT2));
+      const columns = orthogonal(4, 2).map((c) => c.map((value) => value * GAIN * Math.SQRT2));
       this.M_o = [0, 1, 2, 3].map((i) => columns.map((c) => c[i]));
-      const turn = orthogonal(2, 2, this.random);
+      const turn = orthogonal(2, 2);
       this.M_a = [0, 1].map((i) => turn.map((c) => c[i]));
     }
     begin() {
-      this.physics = [0, 0, 0, 0].map(() => 0.1 * this.random() - 0.05);
+      this.physics = [0, 0, 0, 0].map(() => 0.1 * Math.random() - 0.05);
       this.time = 0;
     }
     seen() {
@@ -184,6 +183,5 @@ const s5live = (() => {
     }
   }
 
-  return { Agent, World, normal, unpack, weights: {} };
+  return { Agent, World, normal, weights: {} };
 })();
-if (typeof module !== "undefined") module.exports = s5live;

@@ -1,4 +1,5 @@
 // The best polynomial of a signal's past, redrawn as the present is dragged along: HiPPO-LegS as s5lib's legs_online has it.
+// Needs paper.js, and hippo-signal.js after it.
 "use strict";
 const s5hippo = (() => {
   /** Integrals of the first N Legendre polynomials, scaled to size one, from the start of [0, 1] to z. */
@@ -40,35 +41,26 @@ const s5hippo = (() => {
 
     function draw() {
       const N = Number(numbers.value), t = Number(time.value), x = remember(signal, t, N);
-      const { width, height } = canvas.getBoundingClientRect(), ratio = window.devicePixelRatio || 1;
-      [canvas.width, canvas.height] = [width * ratio, height * ratio];
-      const pen = canvas.getContext("2d"), ink = getComputedStyle(canvas).color;
-      pen.scale(ratio, ratio);
+      const [pen, width, height] = s5paper.paper(canvas), ink = pen.strokeStyle;
       const floor = height - 46, at = (s) => (s / T) * width, up = (u) => floor / 2 - (u / 3.6) * (floor / 2);
       function curve(from, to, value, color, wide, alpha) {
-        [pen.strokeStyle, pen.lineWidth, pen.globalAlpha] = [color, wide, alpha];
-        pen.beginPath();
-        for (let s = from; s <= to; s += Math.max(0.25, (to - from) / 600)) pen.lineTo(at(s), up(value(s)));
-        pen.stroke();
+        const points = [];
+        for (let s = from; s <= to; s += Math.max(0.25, (to - from) / 600)) points.push([at(s), up(value(s))]);
+        pen.globalAlpha = alpha;
+        s5paper.line(pen, points, color, wide);
         pen.globalAlpha = 1;
       }
       const held = (s) => signal[Math.min(T - 1, Math.floor(s))];
       curve(t, T, held, ink, 1, 0.25);
       curve(0, t, held, ink, 1.2, 0.7);
-      curve(0, t, (s) => recall(x, s / t), "#0072B2", 2.5, 1);
-      [pen.strokeStyle, pen.lineWidth] = [ink, 1.5];
+      curve(0, t, (s) => recall(x, s / t), s5paper.BLUE, 2.5, 1);
       pen.setLineDash([4, 3]);
-      pen.beginPath();
-      pen.moveTo(at(t), 0);
-      pen.lineTo(at(t), floor);
-      pen.stroke();
+      s5paper.line(pen, [[at(t), 0], [at(t), floor]], ink, 1.5);
       pen.setLineDash([]);
-      pen.fillStyle = ink;
-      pen.font = "12px system-ui, sans-serif";
       pen.textAlign = t > T * 0.85 ? "right" : "left";
       pen.fillText("now", at(t) + (t > T * 0.85 ? -5 : 5), 12);
       const wide = Math.min(24, width / N);
-      pen.fillStyle = "#0072B2";
+      pen.fillStyle = s5paper.BLUE;
       for (let n = 0; n < N; n++) {
         const tall = Math.max(-1, Math.min(1, x[n] / 1.5)) * 20;
         pen.fillRect(n * wide + 1, height - 22 - Math.max(0, tall), wide - 2, Math.max(1, Math.abs(tall)));

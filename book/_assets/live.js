@@ -1,27 +1,23 @@
 // The landing page's figure: two trained agents behind one hidden projection, S5 and a network without memory, at 50 steps a second.
-// Needs agent.js and weights.js, which .ci/live.py writes from the stored runs.
+// Needs agent.js, paper.js and weights.js, which .ci/live.py writes from the stored runs.
 "use strict";
 (() => {
   const TRIALS = 24, SEEN = 150, KICK = 0.5; // bars shown; steps of observations shown; rad/s
   const LEAN = 3; // a pole is out at twelve degrees: its lean is drawn three times as large
-  const BLUE = "#0072B2", ORANGE = "#D95F02", LINES = [BLUE, "#56B4E9", "#009E73", "#A06CC4"];
+  const { BLUE, ORANGE, paper, line, drawState } = s5paper, LINES = [BLUE, "#56B4E9", "#009E73", "#A06CC4"];
 
   /** One agent in its own copy of the world, and what has become of it. */
   class Player {
-    constructor(panel, weights, world, random) {
+    constructor(panel, weights, world) {
       this.panel = panel;
       this.agent = new s5live.Agent(weights);
       this.world = world;
-      this.random = random;
       this.std = this.agent.weights["log_std"].map(Math.exp);
       this.seen = [];
-      this.trials = []; // {length, fell, world: whether it began the first full trial of a new one}
+      this.trials = []; // {length, fell}, or {mark} where the world changed
       this.shock = 0; // steps since the last fall, for its mark
-      this.rescale();
-      this.newWorld();
-    }
-    rescale() {
       this.scale = this.agent.memory.states?.map((state) => new Float64Array(state.length / 2).fill(0.05));
+      this.newWorld();
     }
     newWorld() {
       this.steps = 0;
@@ -32,7 +28,7 @@
     }
     step() {
       const mean = this.agent.act(this.world.obs);
-      const action = Array.from(mean, (value, i) => value + this.std[i] * s5live.normal(this.random));
+      const action = Array.from(mean, (value, i) => value + this.std[i] * s5live.normal());
       const { fell, ended, length } = this.world.step(action);
       this.steps += 1;
       this.standing = fell ? 0 : this.standing + 1;
@@ -56,27 +52,6 @@
   }
 
   // ------------------------------------------------------------------------------------------------ pictures
-  /** A canvas cleared and scaled to the screen's pixels; returns its context, and its width and height in CSS pixels. */
-  function paper(canvas) {
-    const { width, height } = canvas.getBoundingClientRect(), ratio = window.devicePixelRatio || 1;
-    const [w, h] = [Math.round(width * ratio), Math.round(height * ratio)];
-    if (canvas.width !== w || canvas.height !== h) (canvas.width = w), (canvas.height = h);
-    const pen = canvas.getContext("2d");
-    pen.setTransform(ratio, 0, 0, ratio, 0, 0);
-    pen.clearRect(0, 0, width, height);
-    pen.fillStyle = pen.strokeStyle = getComputedStyle(canvas).color;
-    pen.font = "12px system-ui, sans-serif";
-    return [pen, width, height];
-  }
-
-  function line(pen, points, color, width) {
-    pen.strokeStyle = color;
-    pen.lineWidth = width;
-    pen.beginPath();
-    points.forEach(([x, y], k) => (k ? pen.lineTo(x, y) : pen.moveTo(x, y)));
-    pen.stroke();
-  }
-
   function drawCart(canvas, player) {
     const [pen, w, h] = paper(canvas), ink = pen.strokeStyle;
     const [x, , theta] = player.world.physics, unit = w / 5.2, floor = h - 22, at = w / 2 + x * unit;
@@ -125,26 +100,12 @@
     });
   }
 
-  function drawState(canvas, player) {
-    const [pen, w, h] = paper(canvas), states = player.agent.memory.states;
-    states.forEach((state, k) => {
-      const P = state.length / 2, [wide, tall] = [w / P, h / states.length];
-      for (let p = 0; p < P; p++) {
-        const value = state[2 * p] / player.scale[k][p];
-        pen.globalAlpha = Math.min(1, Math.abs(value));
-        pen.fillStyle = value > 0 ? BLUE : ORANGE;
-        pen.fillRect(p * wide + 0.5, k * tall + 0.5, wide - 1, tall - 1);
-      }
-    });
-    pen.globalAlpha = 1;
-  }
-
   // -------------------------------------------------------------------------------------------------- figure
   function start(figure) {
-    const random = Math.random, button = (name) => figure.querySelector(`[data-do=${name}]`);
+    const button = (name) => figure.querySelector(`[data-do=${name}]`);
     const said = figure.querySelector("[role=status]");
     const players = [...figure.querySelectorAll("[data-agent]")].map((panel) => {
-      return new Player(panel, s5live.weights[panel.dataset.agent], new s5live.World(random), random);
+      return new Player(panel, s5live.weights[panel.dataset.agent], new s5live.World());
     });
     const still = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
     let playing = !still, visible = false, speed = 1, last = null, owed = 0;
@@ -160,7 +121,7 @@
         drawCart(find("cart"), player);
         drawSeen(find("seen"), player);
         drawTrials(find("trials"), player);
-        if (find("state")) drawState(find("state"), player);
+        if (find("state")) drawState(find("state"), player.agent.memory.states, (k, p) => player.scale[k][p]);
         player.panel.querySelector(".tally").textContent = player.said();
       }
       figure.dataset.steps = players[0].steps;
@@ -183,7 +144,7 @@
 
     const deeds = {
       kick() {
-        const side = random() < 0.5 ? -1 : 1;
+        const side = Math.random() < 0.5 ? -1 : 1;
         for (const { world } of players) world.physics[3] += side * KICK;
         said.textContent = `Both poles were kicked to the ${side < 0 ? "left" : "right"}.`;
       },
@@ -204,7 +165,7 @@
         button("speed").textContent = speed === 1 ? "4 times as fast" : "As slow as it is";
       },
     };
-    for (const [name, deed] of Object.entries(deeds)) button(name).addEventListener("click", () => (deed(), go(), playing || draw()));
+    for (const [name, deed] of Object.entries(deeds)) button(name).addEventListener("click", () => (deed(), go()));
 
     sameWorld();
     for (let t = 0; t < 250; t++) players.forEach((player) => player.step()); // five seconds, so that no panel is empty
@@ -216,7 +177,6 @@
     }).observe(figure);
     window.addEventListener("resize", () => playing || draw());
     draw();
-    go();
   }
 
   document.querySelectorAll("figure.s5lib-live").forEach(start);

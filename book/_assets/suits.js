@@ -1,13 +1,13 @@
 // Repeat Previous Easy, played by the reader beside a trained agent: which suit was shown three cards ago?
-// Needs agent.js and suits-weights.js.
+// Needs agent.js, paper.js and suits-weights.js.
 "use strict";
 (() => {
   const SUITS = ["♠", "♦", "♣", "♥"], NAMES = ["spades", "diamonds", "clubs", "hearts"], K = 4; // as s5lib numbers them
 
-  function shuffled(random) {
+  function shuffled() {
     const cards = Array.from({ length: 52 }, (_, i) => i % 4);
     for (let i = 51; i > 0; i--) {
-      const j = Math.floor(random() * (i + 1));
+      const j = Math.floor(Math.random() * (i + 1));
       [cards[i], cards[j]] = [cards[j], cards[i]];
     }
     return cards;
@@ -25,7 +25,7 @@
     let cards, t, last, score, open;
 
     function deal() {
-      cards = shuffled(Math.random);
+      cards = shuffled();
       agent.memory.clear();
       [t, last, open] = [0, 0, false];
       score = { you: 0, agent: 0, asked: 0 };
@@ -45,18 +45,8 @@
     }
 
     function draw() {
-      const states = agent.memory.states, cells = find("state");
-      if (!cells.childElementCount)
-        for (const state of states)
-          for (let p = 0; p < state.length; p += 2) cells.append(document.createElement("i"));
-      const top = states.map((state) => Math.max(0.1, ...state.map(Math.abs)));
-      let at = 0;
-      states.forEach((state, k) => {
-        for (let p = 0; p < state.length; p += 2, at++) {
-          const value = state[p] / top[k];
-          cells.children[at].style.cssText = `background:${value > 0 ? "#0072B2" : "#D95F02"};opacity:${Math.abs(value).toFixed(2)}`;
-        }
-      });
+      const states = agent.memory.states, top = states.map((state) => Math.max(0.1, ...state.map(Math.abs)));
+      s5paper.drawState(find("state"), states, (k) => top[k]);
     }
 
     function answer(suit) {
@@ -93,9 +83,10 @@
       buttons.forEach((button) => (button.disabled = false));
       deal();
     });
+    figure.dataset.ready = ""; // a canvas has a size from here on
     deal();
-    figure.dataset.ready = "";
-    figure.s5live = { agent, observed, answer, cards: () => cards };
+    figure.s5live = { agent, cards: () => cards };
+    new ResizeObserver(draw).observe(find("state"));
   }
 
   document.querySelectorAll("figure.s5lib-suits").forEach(start);

@@ -2,22 +2,16 @@
 
 import functools
 import http.server
-import os
 import pathlib
-import shutil
+import sys
 import threading
 
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 HTML = ROOT / "_build/html"
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
+sys.path.insert(0, str(ROOT / ".ci"))
+from chromium import chromium  # noqa: E402
 
 
 def built_pages() -> list[str]:
@@ -46,13 +40,8 @@ def address():
 @pytest.fixture(scope="session")
 def browser():
     """One Chromium for the whole session."""
-    from playwright.sync_api import sync_playwright
-
-    names = [os.environ.get("CHROMIUM"), "chromium", "chromium-browser", "google-chrome"]
-    found = next((path for name in names if name and (path := shutil.which(name))), None)
-    if found is None:
-        pytest.fail("no chromium found: sudo apt-get install chromium, or set CHROMIUM to a browser's path")
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=found, args=FLAGS)
-        yield chromium
-        chromium.close()
+    try:
+        with chromium() as found:
+            yield found
+    except FileNotFoundError as error:
+        pytest.fail(str(error))

@@ -1,7 +1,6 @@
 """The landing page's figure: the agents and the world in the page are those of the library, and its buttons do what they say."""
 
 import json
-import sys
 
 import jax
 import numpy as np
@@ -15,9 +14,9 @@ from s5lib.viz.games import played
 
 from .conftest import ROOT
 
+import live  # isort: skip  (.ci, which conftest makes known)
+
 pytestmark = pytest.mark.browser
-sys.path.insert(0, str(ROOT / ".ci"))
-import live  # noqa: E402
 
 STEPS = 1000
 FIGURE = "figure.s5lib-live"
@@ -43,26 +42,30 @@ def half(params):
     )
 
 
+def meant(name, seed):
+    """A stored agent with the page's weights: them, an episode of its own up to STEPS, and its policy at each step, in one call."""
+    agent, params = ppo.make(experiments.get(name, "cpu").config), half(records.load(name))
+    episode = played(agent, params, seed)
+    obs = episode.obs[:STEPS, None]
+    resets = np.arange(len(obs))[:, None] == 0
+    _, policy, _ = jax.jit(agent.network.apply)(params, agent.network.initial_carry(1), obs, resets)
+    return live.packed(name), episode, policy
+
+
 @pytest.fixture(scope="module", params=["s5", "none"])
 def recorded(request):
     """A thousand steps of the library's agent, with the page's weights: what it saw, meant and did, and where the pole was."""
-    name = live.AGENTS[request.param]
-    agent, packed = ppo.make(experiments.get(name, "cpu").config), live.packed(name)
-    params = half(records.load(name))
-    episode = played(agent, params, seed=3)
-    obs = episode.obs[:STEPS, None]
-    resets = np.zeros(obs.shape[:2], bool)
-    resets[0] = True
-    _, policy, _ = jax.jit(agent.network.apply)(params, agent.network.initial_carry(1), obs, resets)
+    packed, episode, policy = meant(live.AGENTS[request.param], seed=3)
+    obs = episode.obs[:STEPS]
     hidden = inner(episode.state, ProjectedState)
     states = inner(episode.state, State)
     physics, time = np.asarray(states.physics[:STEPS]), np.asarray(states.time[:STEPS])
     arguments = {
-        "packed": packed, "obs": np.asarray(obs[:, 0]).tolist(), "actions": np.asarray(episode.action[:STEPS]).tolist(),
+        "packed": packed, "obs": np.asarray(obs).tolist(), "actions": np.asarray(episode.action[:STEPS]).tolist(),
         "physics": physics.tolist(), "time": time.tolist(),
         "matrices": [np.asarray(hidden.obs_matrix[0]).tolist(), np.asarray(hidden.action_matrix[0]).tolist()],
     }  # fmt: skip
-    return arguments, np.asarray(policy.mode()[:, 0]), np.concatenate([physics, time[:, None], obs[:, 0]], axis=1)
+    return arguments, np.asarray(policy.mode()[:, 0]), np.concatenate([physics, time[:, None], obs], axis=1)
 
 
 def test_a_thousand_steps_in_the_page_are_those_of_the_library(browser, recorded):
@@ -80,16 +83,11 @@ def test_a_thousand_steps_in_the_page_are_those_of_the_library(browser, recorded
 def test_the_player_of_cards_in_the_page_is_that_of_the_library(browser):
     """A whole deck: what is seen of it, and what the agent would answer."""
     (name,) = live.PLAYER.values()
-    agent, packed = ppo.make(experiments.get(name, "cpu").config), live.packed(name)
-    params = half(records.load(name))
-    episode = played(agent, params, seed=1)
-    obs, resets = episode.obs[:, None], np.zeros((len(episode.obs), 1), bool)
-    resets[0] = True
-    _, policy, _ = jax.jit(agent.network.apply)(params, agent.network.initial_carry(1), obs, resets)
+    packed, episode, policy = meant(name, seed=1)
     page = browser.new_page()
     page.add_script_tag(path=ROOT / "book/_assets/agent.js")
     page.evaluate("packed => { window.agent = new s5live.Agent(packed); }", packed)
-    here = page.evaluate("obs => obs.map(row => Array.from(agent.act(row)))", np.asarray(obs[:, 0]).tolist())
+    here = page.evaluate("obs => obs.map(row => Array.from(agent.act(row)))", np.asarray(episode.obs).tolist())
     page.close()
     theirs = np.asarray(policy.logits[:, 0])
     here = np.array(here) - np.log(np.exp(here).sum(1, keepdims=True))
@@ -102,6 +100,7 @@ def test_the_curve_in_the_page_is_that_of_the_library(browser, tmp_path):
     """At whole steps the memory of hippo.js is legs_online, and its curve legs_reconstruct."""
     live.write(tmp_path)
     page = browser.new_page()
+    page.add_script_tag(path=ROOT / "book/_assets/paper.js")
     page.add_script_tag(path=ROOT / "book/_assets/hippo.js")
     page.add_script_tag(path=tmp_path / "hippo-signal.js")
     signal = np.array(page.evaluate("s5hippo.signal"))
@@ -225,6 +224,10 @@ def test_a_picture_stands_in_without_scripts(page):
 def test_a_picture_stands_in_on_paper(page):
     page.emulate_media(media="print")
     assert page.locator(f"{FIGURE} > img").is_visible() and not page.locator(f"{FIGURE} .live").is_visible()
+    page.goto(
+        page.url.replace("intro", "01-hippo"), wait_until="load"
+    )  # a figure without a picture prints as it stands
+    assert page.locator("figure.s5lib-hippo canvas").is_visible()
 
 
 def test_the_weights_are_small(tmp_path):
